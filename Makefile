@@ -1,0 +1,64 @@
+# The verbs of the house. Everything happens in .venv; nothing outside the checkout is touched.
+
+PYTHON ?= python3
+PORT ?= 4000
+CONFIG ?= router.yaml
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
+		printf '  make %-6s %s\n' "$$verb" "$$what"; done
+
+run: $(VENV)/run.stamp ## the router on 127.0.0.1:4000, from router.yaml (PORT=4001, CONFIG=other.yaml)
+	@exec $(BIN)/python -m router serve --config $(CONFIG) --port $(PORT)
+
+test: $(VENV)/dev.stamp ## every test (PYTEST_ARGS="-k breaker -x" for some)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev.stamp ## style, format, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fmt: $(VENV)/dev.stamp ## mend style and format where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPGRADE=1: with the newest versions)
+	$(COMPILE) -o requirements/build.txt requirements/build.in
+	$(COMPILE) -o requirements/run.txt pyproject.toml requirements/also.in
+	$(COMPILE) -o requirements/dev.txt --extra dev -c requirements/run.txt -c requirements/build.txt \
+		pyproject.toml requirements/also.in requirements/build.in
+	@! grep -n '://' requirements/*.txt
+
+clean: ## remove .venv and everything generated
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find router tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# A stamp is newer than the lock it was installed from. The package itself is linked, not copied, and so never stale.
+$(VENV)/run.stamp: requirements/run.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/run.txt -r requirements/build.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/run.stamp
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'llm-router needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3.x' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'This Python cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,165 @@
+"""The composition root: the only module that knows every concrete class."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from random import Random
+
+from router.config.load import Config
+from router.core.events import Event, Observer
+from router.core.types import Principal
+from router.dialects.registry import PROVIDERS
+from router.edge.auth import Authenticator, Key
+from router.edge.date import HttpDate
+from router.edge.generic import GenericHandler
+from router.edge.inference import Inference
+from router.edge.pages import Pages
+from router.edge.routes import HOT
+from router.edge.server import EdgeServer, Listener
+from router.edge.service import Service
+from router.flow.runner import Runner
+from router.state.memory import MemoryStore
+from router.telemetry.access_log import AccessLog
+from router.telemetry.log import Log
+from router.telemetry.metrics import Metrics
+from router.upstream.base import Upstream
+from router.upstream.client import HttpUpstream
+from router.upstream.inprocess import MockUpstream
+
+KEEPALIVE_TIMEOUT = 75.0
+"""Seconds an idle client connection is kept: longer than the usual 60 s of a balancer in front."""
+
+
+class App:
+    """Everything one process runs, wired together from a configuration. Lives on the running event loop."""
+
+    def __init__(self, config: Config) -> None:
+        settings = config.settings.server
+        clock = time.monotonic  # the event loop's own clock, but for uvloop's rounding to milliseconds
+        rng = Random()
+        self._settings = settings
+        self._keys = keys_of(config)
+        self.log = Log()
+        self._access_log = AccessLog(settings.access_log) if settings.access_log else None
+        observers: list[Observer] = [self.log]
+        if self._access_log is not None:
+            observers.append(self._access_log)
+        observe = fan_out(observers)
+        store = MemoryStore(clock, observe)
+        store.configure(config.catalogue)
+        access_log = self._access_log
+        metrics = Metrics(store.candidates, lambda: access_log.dropped if access_log else 0)
+        observers.append(metrics)
+        http = HttpUpstream()
+        self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "mock": MockUpstream()}
+        runner = Runner(
+            config.catalogue,
+            {name: make() for name, make in PROVIDERS.items()},
+            self._upstreams,
+            store,
+            observe,
+            clock,
+            rng,
+            settings.sse_keepalive,
+        )
+        auth = Authenticator(self._keys, lambda: datetime.now(UTC).date())
+        service = Service(
+            Inference(runner, auth, clock),
+            observe,
+            self.log.unforeseen,
+            clock,
+            time.time,
+            rng,
+            settings.max_concurrent_requests,
+        )
+        metrics.in_flight = lambda: service.in_flight
+        pages = Pages(config.catalogue, auth, service, metrics.expose)
+        server = EdgeServer(
+            GenericHandler(service, pages, settings.max_body_bytes, settings.body_timeout, rng),
+            hot=dict(HOT) if settings.fast_path else {},
+            fast_options={
+                "service": service,
+                "max_body_bytes": settings.max_body_bytes,
+                "body_timeout": settings.body_timeout,
+                "date": HttpDate(time.time),
+            },
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_TIMEOUT,
+        )
+        self._listener = Listener(server, service)
+
+    async def start(self) -> int:
+        """Listen; returns the port. Raises OSError."""
+        port = await self._listener.start(self._settings.host, self._settings.port)
+        self.log.logger.info(
+            "listening", host=self._settings.host, port=port, keys=len(self._keys),
+            auth="required" if self._keys else "off: no keys are configured, so only this machine may connect",
+        )  # fmt: skip
+        return port
+
+    async def stop(self) -> None:
+        """Drain, then close everything."""
+        settings = self._settings
+        self.log.logger.info("draining", delay=settings.drain_delay, seconds=settings.drain_seconds)
+        await self._listener.drain(settings.drain_delay, settings.drain_seconds)
+        for upstream in {id(item): item for item in self._upstreams.values()}.values():
+            await upstream.close()
+        self.log.logger.info("stopped")
+        if self._access_log is not None:
+            self._access_log.close()
+        self.log.close()
+
+
+def fan_out(observers: Sequence[Observer]) -> Observer:
+    """One observer that tells them all, those added later included."""
+
+    def observe(event: Event) -> None:
+        for observer in observers:
+            observer(event)
+
+    return observe
+
+
+def keys_of(config: Config) -> list[Key]:
+    """The keys that open the door, the master key among them."""
+    auth = config.settings.auth
+    keys = [
+        Key(item.key.get_secret_value(), Principal(item.name, tuple(item.models)), item.expires) for item in auth.keys
+    ]
+    master = auth.master_key.get_secret_value()
+    if master:
+        keys.append(Key(master, Principal("master", (), admin=True)))
+    return keys
+
+
+def settle_garbage_collector() -> None:
+    """Leave what was loaded out of every later collection, and collect less often: requests leave next to no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
+async def serve(config: Config) -> None:
+    """Run until SIGTERM or SIGINT, then drain; a second signal ends at once. Raises OSError where it cannot listen."""
+    app = App(config)
+    await app.start()
+    settle_garbage_collector()
+    loop = asyncio.get_running_loop()
+    leave = asyncio.Event()
+    stopping: asyncio.Task[None] | None = None
+
+    def signalled() -> None:
+        leave.set()
+        if stopping is not None:
+            stopping.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, signalled)
+    await leave.wait()
+    stopping = loop.create_task(app.stop())
+    await asyncio.wait([stopping])

@@ -1,0 +1,116 @@
+"""The verbs of `llm-router`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from router import __version__
+from router.config.load import Config, load
+from router.core.errors import ConfigError
+from router.core.strategies import STRATEGIES
+from router.dialects.registry import PROVIDERS
+
+cli = typer.Typer(
+    name="llm-router",
+    help="A load-balancing, OpenAI-compatible endpoint for a whole team's LLM traffic.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", envvar="ROUTER_CONFIG", help="The configuration file.", show_default=True)
+]
+
+
+def main() -> None:
+    """The console script."""
+    cli()
+
+
+@cli.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"llm-router {__version__}")
+        raise typer.Exit
+
+
+@cli.command()
+def serve(
+    config: ConfigOption = Path("router.yaml"),
+    host: Annotated[str | None, typer.Option(help="Listen here; overrides server.host.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen here; overrides server.port. 0: any free port.")] = None,
+) -> None:
+    """Serve until SIGTERM. Exits 2 where the configuration is bad."""
+    environment = dict(os.environ)
+    if host is not None:
+        environment["ROUTER__SERVER__HOST"] = host
+    if port is not None:
+        environment["ROUTER__SERVER__PORT"] = str(port)
+    loaded = _load(config, environment, exit_code=2)
+    from router.app import serve as run
+
+    try:
+        uvloop.run(run(loaded))
+    except OSError as error:
+        typer.echo(f"cannot listen on {loaded.settings.server.host}:{loaded.settings.server.port}: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@cli.command()
+def check(config: Annotated[Path, typer.Argument(help="The configuration file.")] = Path("router.yaml")) -> None:
+    """Print what a configuration would serve, or what is wrong with it (exit 1)."""
+    from router.config.report import describe
+
+    typer.echo(describe(_load(config, dict(os.environ), exit_code=1)))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of router.yaml, for editors."""
+    from router.config.schema_json import schema_text
+
+    typer.echo(schema_text(), nl=False)
+
+
+@cli.command()
+def mock(
+    host: Annotated[str, typer.Option(help="Listen here.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Listen here; 0: any free port.")] = 9001,
+    ttft: Annotated[float, typer.Option(help="Seconds to the first token.")] = 0.0,
+    tps: Annotated[float, typer.Option(help="Tokens per second; 0: as fast as possible.")] = 0.0,
+    tokens: Annotated[int, typer.Option(help="Tokens per reply; 0: as many as the reply text has.")] = 0,
+    script: Annotated[str, typer.Option(help="What each request gets, in turn: ok,503,hang,reset,truncate,…")] = "",
+    failure_rate: Annotated[float, typer.Option(help="Share of requests that fail, 0 to 1.")] = 0.0,
+    failure: Annotated[str, typer.Option(help="The step that those get.")] = "503",
+    retry_after: Annotated[float | None, typer.Option(help="Seconds named in retry-after on a 429 or 503.")] = None,
+    rate_limit_headers: Annotated[bool, typer.Option(help="Send x-ratelimit-* headers.")] = False,
+    reply: Annotated[str, typer.Option(help="The text to answer with.")] = "",
+    api_key: Annotated[str, typer.Option(help="Require this bearer key.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Make failures and ids repeatable.")] = None,
+) -> None:
+    """Serve the mock provider: an OpenAI-compatible upstream that fails as told."""
+    from router.mock.command import run
+
+    try:
+        run(
+            host, port, ttft=ttft, tps=tps, tokens=tokens, script=script, failure_rate=failure_rate, failure=failure,
+            retry_after=retry_after, rate_limit_headers=rate_limit_headers, reply=reply, api_key=api_key, seed=seed,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+def _load(path: Path, environment: dict[str, str], exit_code: int) -> Config:
+    try:
+        return load(path, environment, providers=PROVIDERS.keys(), strategies=STRATEGIES.keys())
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        raise typer.Exit(exit_code) from None

@@ -1,0 +1,112 @@
+"""Settings that are known but do nothing yet. One that is given is refused, never ignored; its default passes.
+
+Whoever builds a feature deletes its lines here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from router.config.document import Path
+from router.config.fields import Section
+from router.config.problems import Problems, did_you_mean, listed
+from router.config.schema import Settings
+from router.config.schema_routing import RoutingSettings
+
+UNBUILT: Mapping[str, str] = MappingProxyType(
+    {
+        "server.workers": "serving from more than one process",
+        "server.admin_port": "a port for administration",
+        "state.redis_url": "sharing state through Redis",
+        "state.namespace": "sharing state through Redis",
+        "state.sync_interval": "sharing state through Redis",
+        "auth.keys.*.rpm": "limiting a key",
+        "auth.keys.*.tpm": "limiting a key",
+        "auth.keys.*.max_parallel_requests": "limiting a key",
+        "auth.keys.*.max_budget": "a key's budget",
+        "auth.keys.*.budget_period": "a key's budget",
+        "auth.keys.*.priority": "a key's priority",
+        "auth.keys.*.allow": "overriding a deployment's settings from the client",
+        "auth.keys.*.allowed_hosts": "overriding a deployment's settings from the client",
+        "routing.retry_budget.ratio": "the retry budget",
+        "routing.retry_budget.min_per_second": "the retry budget",
+        "routing.queue.max_waiting": "queueing",
+        "routing.hedging.enabled": "hedging",
+        "routing.drop_params": "dropping parameters",
+        "routing.error_patterns.context_window": "adding error patterns",
+        "routing.error_patterns.content_policy": "adding error patterns",
+        "models.*.retry_budget.ratio": "the retry budget",
+        "models.*.retry_budget.min_per_second": "the retry budget",
+        "models.*.queue.max_waiting": "queueing",
+        "models.*.hedging.enabled": "hedging",
+        "models.*.drop_params": "dropping parameters",
+        "models.*.error_patterns.context_window": "adding error patterns",
+        "models.*.error_patterns.content_policy": "adding error patterns",
+        "model_list.*.api_version": "Azure's own API",
+        "model_list.*.rpm": "limiting a deployment",
+        "model_list.*.tpm": "limiting a deployment",
+        "model_list.*.max_parallel_requests": "limiting a deployment",
+        "model_list.*.tags": "routing by tags",
+        "model_list.*.health_check": "active health checks",
+    }
+)
+
+PLANNED_STRATEGIES = (
+    *("weighted", "round-robin", "least-busy", "usage-based", "latency-based", "cost-based", "affinity", "adaptive"),
+)
+PLANNED_PROVIDERS = ("openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sagemaker", "huggingface", "mock")
+INSTEAD: Mapping[str, str] = MappingProxyType(
+    {
+        "azure": "use openai with api_base https://RESOURCE.openai.azure.com/openai/v1",
+        "vllm": "use openai, whose wire format it speaks",
+        "ollama": "use openai, whose wire format it speaks",
+    }
+)
+
+
+def check_unbuilt(settings: Settings, problems: Problems) -> None:
+    for pattern, feature in UNBUILT.items():
+        for path in _given(settings, tuple(pattern.split(".")), ()):
+            problems.add(path, f"{feature} is not built yet; remove this setting", key=True)
+
+
+def check_choice(
+    path: Path, value: str, known: Collection[str], planned: Collection[str], what: str, problems: Problems
+) -> bool:
+    """Whether `value` is one of `known`, the names of an open set. Reports it where not."""
+    if value in known:
+        return True
+    names = sorted(known)
+    if value in planned or value in INSTEAD:
+        instead = f"; {INSTEAD[value]}" if value in INSTEAD else ""
+        state = "not built yet" if value in planned else f"no {what}"
+        problems.add(path, f"{value} is {state}{instead}; known are {listed(names)}")
+    else:
+        problems.add(path, f"unknown {what}: {problems.shown(path, value)}{did_you_mean(value, names)}")
+    return False
+
+
+def _given(value: Any, steps: tuple[str, ...], path: Path) -> Iterable[Path]:
+    """The paths of settings that `steps` leads to from `value` and that are not at their default."""
+    step, rest = steps[0], steps[1:]
+    if step == "*":
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _given(item, rest, (*path, key))
+        return
+    if not isinstance(value, Section):
+        return
+    found = getattr(value, step)
+    if rest:
+        yield from _given(found, rest, (*path, step))
+    elif found is not None and found not in _defaults(type(value), step):
+        yield (*path, step)
+
+
+def _defaults(section: type[Section], name: str) -> list[Any]:
+    """A model's overrides default to null, and to do nothing must be what `routing` has by default."""
+    fields = [section.model_fields[name]]
+    if name in RoutingSettings.model_fields and section is not Settings:
+        fields.append(RoutingSettings.model_fields[name])
+    return [field.get_default(call_default_factory=True) for field in fields]

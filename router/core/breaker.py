@@ -1,0 +1,129 @@
+"""The circuit breaker of one backend.
+
+    closed ──(too many failures)──▶ open ──(its time is over)──▶ half-open ──(trial succeeds)──▶ closed
+                                     ▲                               │
+                                     └────────(trial fails)──────────┘
+
+Closed turns open after `allowed_fails` connection failures in a row, or when at least `min_requests` were seen in the
+last `window` seconds and `error_rate` of them failed. Open lasts `base · 2ⁿ` seconds, at most `max`, n being the
+openings since the breaker was last closed for a whole window; a later deadline always wins. Half-open lets one trial
+through at a time. A deadline may also be set from outside (`cool`): an upstream that names its own `retry-after` is
+left alone that long.
+
+Half-open is no stored state: it is "open, and the deadline has passed". Times are seconds of the clock handed in.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from router.core.types import CooldownPolicy
+
+_BUCKETS = 10
+
+
+class BreakerState(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    __slots__ = ("_bucket", "_failed", "_seen", "consecutive", "closed_at", "open_until", "openings", "trial")
+
+    def __init__(self) -> None:
+        self.open_until: float | None = None
+        self.openings = 0
+        self.closed_at = 0.0
+        self.consecutive = 0
+        self.trial = False
+        self._bucket = 0
+        self._seen = [0] * _BUCKETS
+        self._failed = [0] * _BUCKETS
+
+    def state(self, now: float) -> BreakerState:
+        if self.open_until is None:
+            return BreakerState.CLOSED
+        return BreakerState.OPEN if now < self.open_until else BreakerState.HALF_OPEN
+
+    def admits(self, now: float) -> bool:
+        """Whether a request may be sent: closed, or half-open with no trial under way."""
+        return self.open_until is None or (now >= self.open_until and not self.trial)
+
+    def start(self, now: float) -> bool:
+        """A request is about to be sent. True where it is the half-open trial; its end must then be reported."""
+        if self.open_until is None or now < self.open_until or self.trial:
+            return False
+        self.trial = True
+        return True
+
+    def abandon_trial(self) -> None:
+        """The trial ended without telling anything (its client went away): the next request may try."""
+        self.trial = False
+
+    def succeeded(self, now: float, policy: CooldownPolicy, trial: bool) -> bool:
+        """A request was answered. True where this closed the breaker."""
+        self.consecutive = 0
+        if trial:
+            self.trial = False
+        if self.open_until is None:
+            self._count(now, policy.window, failed=False)
+            return False
+        if not trial:
+            return False  # sent before the breaker opened: old news
+        self.open_until = None
+        self.closed_at = now
+        self._seen = [0] * _BUCKETS
+        self._failed = [0] * _BUCKETS
+        return True
+
+    def failed(self, now: float, policy: CooldownPolicy, trial: bool, *, connection: bool, spare: bool) -> bool:
+        """A request failed. True where this opened the breaker.
+
+        `connection`: nothing was heard from upstream at all. `spare`: this is the last closed deployment of its group,
+        so an error rate alone does not open it.
+        """
+        if trial:
+            self.trial = False
+            return self._open(now, policy)
+        if self.open_until is not None:
+            return False
+        self._count(now, policy.window, failed=True)
+        self.consecutive = self.consecutive + 1 if connection else 0
+        if self.consecutive >= policy.allowed_fails:
+            return self._open(now, policy)
+        seen, failed = sum(self._seen), sum(self._failed)
+        if not spare and seen >= policy.min_requests and failed >= policy.error_rate * seen:
+            return self._open(now, policy)
+        return False
+
+    def cool(self, now: float, until: float, policy: CooldownPolicy) -> bool:
+        """Leave the backend alone until then, whatever its record. True where that opened the breaker."""
+        was_closed = self.open_until is None
+        if was_closed:
+            self._forget_openings(now, policy)
+        self.open_until = until if self.open_until is None else max(until, self.open_until)
+        return was_closed
+
+    def _open(self, now: float, policy: CooldownPolicy) -> bool:
+        if self.open_until is None:
+            self._forget_openings(now, policy)
+        until = now + min(policy.base * 2.0 ** min(self.openings, 32), policy.max)
+        self.openings += 1
+        self.consecutive = 0
+        self.open_until = until if self.open_until is None else max(until, self.open_until)
+        return True
+
+    def _forget_openings(self, now: float, policy: CooldownPolicy) -> None:
+        if now - self.closed_at > policy.window:
+            self.openings = 0
+
+    def _count(self, now: float, window: float, *, failed: bool) -> None:
+        bucket = int(now * _BUCKETS / window)
+        if bucket != self._bucket:
+            for stale in range(self._bucket + 1, min(bucket, self._bucket + _BUCKETS) + 1):
+                self._seen[stale % _BUCKETS] = self._failed[stale % _BUCKETS] = 0
+            self._bucket = bucket
+        self._seen[bucket % _BUCKETS] += 1
+        if failed:
+            self._failed[bucket % _BUCKETS] += 1

@@ -1,0 +1,241 @@
+"""What one request does next: the decisions of retries, fallbacks and waits, without performing any of them.
+
+The runner asks `next` and performs the step; after a failed attempt it tells `failed` and asks again. The same object
+serves the simulator. The rules it keeps:
+
+- No backend is tried twice while another candidate of the group is left (I2).
+- Attempts never exceed `max_attempts`, and none starts after the deadline, over all groups together (I3).
+- A group is tried `1 + num_retries` times at most; then its fallbacks follow in order. Fallback lists are not
+  transitive, and a group visited once is skipped, so no configuration makes a cycle.
+- A request counts at most one failure per group, so a poison request cannot open every breaker (I10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from enum import StrEnum
+from random import Random
+from typing import NamedTuple
+
+from router.core.catalogue import Catalogue
+from router.core.errors import FailureKind, RouterError, UpstreamFailure
+from router.core.exhausted import FailedAttempt, exhausted_error
+from router.core.filters import FILTERS, Reason, context_window
+from router.core.load import Candidate, Snapshot
+from router.core.plan import Rejection, plan
+from router.core.retry import Action, Health, Verdict, backoff, judge
+from router.core.strategies import STRATEGIES
+from router.core.types import ModelGroup, RouteRequest
+
+
+class Try(NamedTuple):
+    """Send to this candidate now. `counts` is whether a failure may count against its breaker."""
+
+    group: ModelGroup
+    candidate: Candidate
+    counts: bool
+
+
+class Wait(NamedTuple):
+    """Do nothing for that long, then ask again."""
+
+    seconds: float
+
+
+class Stop(NamedTuple):
+    """Nothing is left to do: this is the answer."""
+
+    error: RouterError
+
+
+Step = Try | Wait | Stop
+
+
+class FallbackKind(StrEnum):
+    """Why another group took over. Doubles as the bounded metric label `kind`."""
+
+    GENERAL = "general"
+    CONTEXT_WINDOW = "context_window"
+    CONTENT_POLICY = "content_policy"
+
+
+_FALLBACK_KINDS = {
+    Action.CONTEXT_WINDOW_FALLBACK: FallbackKind.CONTEXT_WINDOW,
+    Action.CONTENT_POLICY_FALLBACK: FallbackKind.CONTENT_POLICY,
+}
+_STAY = (Action.ELSEWHERE, Action.NEVER_SAME)
+_BREAKER_FAILURES = (Health.FAILURE, Health.CONNECTION_FAILURE)
+_ANY_SIZE = tuple(filter_ for filter_ in FILTERS if filter_ is not context_window)
+
+
+class Failover:
+    """One request's way through its model group and the fallbacks of it."""
+
+    def __init__(
+        self,
+        request: RouteRequest,
+        group: ModelGroup,
+        catalogue: Catalogue,
+        rng: Random,
+        rejected: Callable[[Sequence[Rejection]], None],
+    ) -> None:
+        """`rejected` hears of every filter's decision."""
+        self.request = request
+        self.first = group
+        self.attempts = 0
+        self.failures: list[FailedAttempt] = []
+        self.fallback: FallbackKind | None = None
+        self._catalogue = catalogue
+        self._rng = rng
+        self._rejected = rejected
+        self._visited: set[str] = set()
+        self._tried: set[str] = set()
+        self._never: set[str] = set()
+        self._opened: set[Action] = set()
+        self._passed_over: ModelGroup | None = None
+        self._first_rejections: Sequence[Rejection] = ()
+        self._attempts_here = 0
+        self._action = Action.ELSEWHERE
+        self._max_attempts = group.policy.max_attempts
+        self._enter(group)
+
+    def next(self, view: Snapshot) -> Step:
+        """The next step. A `Try` counts as begun: the caller sends it."""
+        while True:
+            if view.now >= self.request.deadline:
+                return self._stop(view, deadline=True)
+            if self.attempts >= self._max_attempts:
+                return self._stop(view)
+            if self._attempts_here <= self._retries and self._action in _STAY:
+                step = self._stay(view)
+                if step is not None:
+                    return step
+            group = self._fallback_group()
+            if group is not None:
+                self.fallback = _FALLBACK_KINDS.get(self._action, FallbackKind.GENERAL)
+                self._enter(group)
+            elif self._passed_over is not None:
+                # Too large by the estimate alone. That moves a prompt, but never refuses one: let upstream judge.
+                self._enter(self._passed_over)
+                self._passed_over = None
+                self._filters = _ANY_SIZE
+            else:
+                return self._stop(view)
+
+    def failed(self, step: Try, failure: UpstreamFailure) -> Verdict:
+        """The attempt of `step` failed. Returns the verdict, which the deployment's health follows too."""
+        deployment = step.candidate.deployment
+        verdict = judge(failure, client_named="*" in deployment.model)
+        if verdict.health is Health.COOL_DEPLOYMENT_LONG and deployment.mode is None:
+            # Perhaps it only lacks the kind of request that this client chose: an ordinary failure, for the breaker.
+            verdict = Verdict(verdict.action, Health.FAILURE)
+        self.failures.append(FailedAttempt(deployment.id, failure))
+        self._action = verdict.action
+        self._waited = False
+        if verdict.action in _FALLBACK_KINDS:
+            self._opened.add(verdict.action)
+        if verdict.health in _BREAKER_FAILURES:
+            self._counted = True
+        if verdict.action is Action.NEVER_SAME and verdict.health is not Health.COOL_KEY_LONG:
+            self._never.add(deployment.backend)  # a refused key rests by itself; the deployment may have others
+        return verdict
+
+    # Within one group.
+
+    def _enter(self, group: ModelGroup) -> None:
+        self.group = group
+        self._visited.add(group.name)
+        self._action = Action.ELSEWHERE
+        self._attempts_here = 0
+        self._repeats = 0
+        self._waited = False
+        self._counted = False
+        self._filters = FILTERS
+        retries = self.request.num_retries
+        self._retries = group.policy.num_retries if retries is None else retries
+
+    def _stay(self, view: Snapshot) -> Step | None:
+        """Another candidate of this group, or one of those tried once more; None where the group has
+        nothing to offer."""
+        chosen, rejections = self._choose(view, self._tried)
+        if chosen is not None:
+            return self._begin(chosen)
+        if self._attempts_here:
+            return self._repeat(view)
+        if any(rejection.reason is Reason.CONTEXT_WINDOW for rejection in rejections):
+            self._action = Action.CONTEXT_WINDOW_FALLBACK
+            self._opened.add(self._action)
+            self._passed_over = self.group
+        return None
+
+    def _repeat(self, view: Snapshot) -> Step | None:
+        if not self._waited:
+            seconds = self._wait(view)
+            if seconds is None:
+                return None
+            self._waited = True
+            self._repeats += 1
+            return Wait(seconds)
+        chosen, _ = self._choose(view, self._never)
+        return None if chosen is None else self._begin(chosen)
+
+    def _wait(self, view: Snapshot) -> float | None:
+        """Seconds until a repeat makes sense, or None where nobody can be asked again before the deadline."""
+        tried = [
+            candidate
+            for tier in view.tiers(self.group)
+            for candidate in tier
+            if candidate.deployment.backend in self._tried and candidate.deployment.backend not in self._never
+        ]
+        if not tried:
+            return None
+        frees_in = min(candidate.frees_at(view.now) for candidate in tried) - view.now
+        last = self.failures[-1].failure
+        named = self._action is Action.ELSEWHERE and last.retry_after is not None
+        if frees_in > 0.0 and not named and last.kind is not FailureKind.RATE_LIMITED:
+            return None  # a breaker has opened, and nobody named a time to come back
+        seconds = frees_in + backoff(self._repeats, self._rng.random())
+        return seconds if view.now + seconds < self.request.deadline else None
+
+    def _choose(self, view: Snapshot, tried: Collection[str]) -> tuple[Candidate | None, Sequence[Rejection]]:
+        candidates, rejections = plan(self.request, self.group, view, tried, self._filters)
+        if rejections:
+            self._rejected(rejections)
+            if self.group is self.first and not self.attempts:
+                self._first_rejections = rejections
+        if not candidates:
+            return None, rejections
+        return STRATEGIES[self.group.policy.strategy].choose(self.request, candidates, view, self._rng), rejections
+
+    def _begin(self, candidate: Candidate) -> Try:
+        self._tried.add(candidate.deployment.backend)
+        self._passed_over = None
+        self.attempts += 1
+        self._attempts_here += 1
+        return Try(self.group, candidate, not self._counted)
+
+    # From group to group.
+
+    def _fallback_group(self) -> ModelGroup | None:
+        """The next group, not yet visited, of the lists that the last verdict opens."""
+        for name in self._fallback_names():
+            group = self._catalogue.resolve(name)
+            if group is not None and group.name not in self._visited:
+                return group
+        return None
+
+    def _fallback_names(self) -> tuple[str, ...]:
+        """The general list, and before it those that any verdict so far has opened."""
+        if self._action in (Action.GIVE_UP, Action.STOP):
+            return ()
+        request, policy = self.request, self.first.policy
+        names = policy.fallbacks if request.fallbacks is None else request.fallbacks
+        if Action.CONTENT_POLICY_FALLBACK in self._opened:
+            names = (*policy.content_policy_fallbacks, *names)
+        if Action.CONTEXT_WINDOW_FALLBACK in self._opened:
+            own = request.context_window_fallbacks
+            names = (*(policy.context_window_fallbacks if own is None else own), *names)
+        return names
+
+    def _stop(self, view: Snapshot, *, deadline: bool = False) -> Stop:
+        return Stop(exhausted_error(self.first, self.failures, self._first_rejections, view.now, deadline=deadline))

@@ -1,0 +1,19 @@
+"""Token estimates that cost nothing: from the length of the body alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from router.core.types import Estimate
+
+BYTES_PER_TOKEN = 4.0
+"""English prose and code in JSON come to about this; CJK to less, so it errs towards too many bytes per token."""
+DEFAULT_OUTPUT_TOKENS = 256
+
+
+def estimate(body_bytes: int, body: Mapping[str, Any]) -> Estimate:
+    """Expected tokens of a request whose JSON has `body_bytes` bytes; output as asked for, else a usual length."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    output = limit if isinstance(limit, int) else DEFAULT_OUTPUT_TOKENS
+    return Estimate(int(body_bytes / BYTES_PER_TOKEN), output)

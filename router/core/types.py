@@ -1,0 +1,162 @@
+"""The nouns of routing: deployments, model groups, requests and usage. Frozen values, made at load or per request."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["chat", "completion", "embedding"]
+"""What a client asks for: chat completions, legacy text completions or embeddings."""
+
+KINDS: tuple[Kind, ...] = ("chat", "completion", "embedding")
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars per token. None is unknown; 0.0 is a real price."""
+
+    input: float | None = None
+    output: float | None = None
+
+    def cost(self, usage: Usage) -> float | None:
+        """Dollars for `usage`, or None where a needed price is unknown."""
+        if self.input is None or (self.output is None and usage.completion_tokens):
+            return None
+        return usage.prompt_tokens * self.input + usage.completion_tokens * (self.output or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as upstream reported them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Tokens a request is expected to take, before anyone has counted them."""
+
+    prompt_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """How to verify, and identify to, one `https` upstream. None means the system's own. Paths name PEM files."""
+
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One place a model is served: where it is, how to sign in, what it costs and how much of the traffic it should
+    get.
+
+    `weight` is relative within its tier, `priority` the tier (lower first), `context_window` and `max_output_tokens`
+    are in tokens. `options` holds settings only the deployment's provider knows.
+    """
+
+    id: str
+    model_name: str
+    provider: str
+    model: str
+    api_base: str = ""
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    mode: Kind | None = None
+    weight: float = 1.0
+    priority: int = 0
+    prices: Prices = Prices()
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: TLS = TLS()
+    enabled: bool = True
+    options: object = None
+    backend: str = ""
+    """Whose load and health this is: the same for every name and position one upstream is listed under."""
+
+    def __post_init__(self) -> None:
+        if not self.backend:
+            object.__setattr__(self, "backend", backend_of(self))
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.model))  # out of one wildcard come many models under one id
+
+
+def backend_of(deployment: Deployment) -> str:
+    """Hash of (provider, api_base, upstream model, account): what load and health are keyed by, 16 hex digits."""
+    account = hashlib.sha256("\0".join(sorted(deployment.api_keys)).encode()).hexdigest()
+    own = deployment.id if deployment.provider == "mock" and not deployment.api_base else ""
+    parts = (deployment.provider, deployment.api_base, deployment.model, account, own)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class CooldownPolicy:
+    """When a deployment is left alone: `base`, `max` and `window` in seconds, `error_rate` a share of 1."""
+
+    allowed_fails: int = 3
+    error_rate: float = 0.5
+    min_requests: int = 10
+    window: float = 30.0
+    base: float = 5.0
+    max: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingPolicy:
+    """How one model group is routed. Times in seconds."""
+
+    strategy: str = "least-busy"
+    num_retries: int = 2
+    max_attempts: int = 6
+    timeout: float = 600.0
+    attempt_timeout: float = 300.0
+    connect_timeout: float = 5.0
+    first_token_timeout: float = 60.0
+    stream_idle_timeout: float = 60.0
+    fallbacks: tuple[str, ...] = ()
+    context_window_fallbacks: tuple[str, ...] = ()
+    content_policy_fallbacks: tuple[str, ...] = ()
+    cooldown: CooldownPolicy = CooldownPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """The deployments that serve one public model name, by tier: all of a tier are tried before the next."""
+
+    name: str
+    tiers: tuple[tuple[Deployment, ...], ...]
+    policy: RoutingPolicy = RoutingPolicy()
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who is asking. `models` are patterns (`gpt-4o`, `claude-*`); empty allows every model."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    admin: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RouteRequest:
+    """What routing knows of one request. `deadline` is in the clock's seconds; `timeout` is what it was made from."""
+
+    kind: Kind
+    model: str
+    stream: bool
+    estimate: Estimate
+    deadline: float
+    num_retries: int | None = None
+    fallbacks: tuple[str, ...] | None = None
+    context_window_fallbacks: tuple[str, ...] | None = None

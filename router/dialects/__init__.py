@@ -1,0 +1,1 @@
+"""Providers' wire formats, sans-I/O: bytes in, facts and bytes out."""

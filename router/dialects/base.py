@@ -1,0 +1,85 @@
+"""The seam between flow and a provider's wire format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from router.core.errors import UpstreamFailure
+from router.core.types import TLS, Deployment, Kind, Usage
+
+Headers = Mapping[bytes, bytes]
+"""A response's header fields: names lower-cased, repeated fields joined by `, `."""
+
+
+class Origin(NamedTuple):
+    """Where connections of one pool go. `scheme` is `http`, `https` or `mock` (answered in this process)."""
+
+    scheme: str
+    host: str
+    port: int
+    tls: TLS = TLS()
+
+
+class WireRequest(NamedTuple):
+    """One request as upstream will read it: `head` ends with its blank line, `body` follows it."""
+
+    origin: Origin
+    head: bytes
+    body: bytes
+    deployment: Deployment
+
+
+@dataclass(slots=True)
+class InferenceRequest:
+    """A client's request: the body as it came and as parsed, and what the edge found out about it.
+
+    `wants_usage` is whether the client itself asked for usage in the stream.
+    """
+
+    kind: Kind
+    id: str
+    raw: bytes
+    body: dict[str, Any]
+    stream: bool
+    wants_usage: bool = False
+
+
+class StreamDecoder(Protocol):
+    """Turns upstream's stream into the client's, and notes the facts in passing.
+
+    `feed` takes body bytes as they arrive, cut anywhere, and returns whole client-side frames ready to send.
+    `end` is called at the end of upstream's body and returns what the client is still owed (the closing frames).
+    """
+
+    started: bool  # the first content, tool or reasoning event has been returned
+    finished: bool  # upstream said that it is done; False at the end means a truncated stream
+    failure: UpstreamFailure | None  # an in-band error of upstream's
+    usage: Usage | None
+
+    def feed(self, data: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
+class Reply(NamedTuple):
+    """A whole reply, ready for the client."""
+
+    body: bytes
+    usage: Usage | None
+
+
+class Dialect(Protocol):
+    """One provider's wire format, with the client's side being OpenAI's."""
+
+    def encode(self, request: InferenceRequest, deployment: Deployment, key: str) -> WireRequest:
+        """The request for `deployment`, signed with `key` ("" where it has none)."""
+
+    def reply(self, request: InferenceRequest, headers: Headers, body: bytes) -> Reply:
+        """A whole successful reply. Raises UpstreamFailure(BAD_REPLY) where it is none."""
+
+    def decoder(self, request: InferenceRequest, headers: Headers) -> StreamDecoder:
+        """A decoder for one successful stream."""
+
+    def failure(self, status: int, headers: Headers, body: bytes) -> UpstreamFailure:
+        """The facts of an error reply."""

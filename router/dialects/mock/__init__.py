@@ -1,0 +1,1 @@
+"""The mock provider: what it answers, sans-I/O. Played in-process by `upstream/`, on a socket by `mock/`."""

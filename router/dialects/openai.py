@@ -1,0 +1,92 @@
+"""OpenAI's own wire format, and any server's that speaks it: what the client sent travels on with its model renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import urlsplit
+
+import orjson
+
+from router import __version__
+from router.core.errors import FailureKind, UpstreamFailure
+from router.core.types import Deployment, Kind
+from router.dialects.base import Headers, InferenceRequest, Origin, Reply, WireRequest
+from router.dialects.json_edit import prepend, replace_model
+from router.dialects.openai_stream import OpenAIStream, error_failure, read_usage
+from router.dialects.recognise import failure_of, is_error
+
+PATHS: Mapping[Kind, str] = MappingProxyType(
+    {"chat": "/chat/completions", "completion": "/completions", "embedding": "/embeddings"}
+)
+_HEADS_KEPT = 16_384
+"""A bound for the heads of wildcard deployments, whose models clients name."""
+_INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
+
+
+class OpenAIDialect:
+    """Holds nothing but request heads, one per (deployment, kind of request, key), made when first needed."""
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[Deployment, Kind, str], tuple[Origin, bytes]] = {}
+
+    def encode(self, request: InferenceRequest, deployment: Deployment, key: str) -> WireRequest:
+        place = (deployment, request.kind, key)
+        known = self._heads.get(place)
+        if known is None:
+            if len(self._heads) >= _HEADS_KEPT:
+                self._heads.clear()
+            known = self._heads[place] = (self.origin(deployment), self._head(deployment, request.kind, key))
+        origin, head = known
+        body = self._body(request, deployment.model)
+        head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request.id.encode(), len(body))
+        return WireRequest(origin, head, body, deployment)
+
+    def reply(self, request: InferenceRequest, headers: Headers, body: bytes) -> Reply:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise UpstreamFailure(FailureKind.BAD_REPLY, "sent a reply that is no JSON", status=200) from None
+        if not isinstance(document, dict):
+            raise UpstreamFailure(FailureKind.BAD_REPLY, "sent a reply that is no JSON object", status=200)
+        if is_error(document):
+            raise error_failure(document)
+        return Reply(body, read_usage(document.get("usage")))
+
+    def decoder(self, request: InferenceRequest, headers: Headers) -> OpenAIStream:
+        return OpenAIStream(request.wants_usage)
+
+    def failure(self, status: int, headers: Headers, body: bytes) -> UpstreamFailure:
+        return failure_of(status, headers, body)
+
+    def origin(self, deployment: Deployment) -> Origin:
+        """Where `deployment` is reached."""
+        base = urlsplit(deployment.api_base)
+        port = base.port or (443 if base.scheme == "https" else 80)
+        return Origin(base.scheme, base.hostname or "", port, deployment.tls)
+
+    def _head(self, deployment: Deployment, kind: Kind, key: str) -> bytes:
+        base = urlsplit(deployment.api_base)
+        fields = {
+            "host": base.netloc.rpartition("@")[2],
+            "user-agent": f"llm-router/{__version__}",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+        }
+        if key:
+            fields["authorization"] = f"Bearer {key}"
+        fields.update({name.lower(): value for name, value in deployment.headers.items()})
+        lines = [f"POST {base.path.rstrip('/')}{PATHS[kind]} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        return "".join(line + "\r\n" for line in lines).encode("latin-1")
+
+    def _body(self, request: InferenceRequest, model: str) -> bytes:
+        asks_usage = request.stream and not request.wants_usage
+        if not asks_usage or "stream_options" not in request.body:
+            raw = replace_model(request.raw, request.body, orjson.dumps(model))
+            if raw is not None:
+                return prepend(raw, _INCLUDE_USAGE) if asks_usage else raw
+        changed = {**request.body, "model": model}
+        if asks_usage:
+            changed["stream_options"] = {**(request.body.get("stream_options") or {}), "include_usage": True}
+        return orjson.dumps(changed)

@@ -1,0 +1,1 @@
+"""What clients see: aiohttp on the socket, and the OpenAI API on top of it."""

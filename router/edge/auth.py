@@ -1,0 +1,68 @@
+"""Who is asking: a bearer key becomes a principal, from memory alone. Fails closed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from router.core.errors import RouterError
+from router.core.types import Principal
+
+ANYONE = Principal("anonymous")
+"""Who everyone is where no keys are configured; the router then listens on loopback only."""
+
+
+class Key(NamedTuple):
+    """One configured key. `expires`: the last day on which it is valid (UTC)."""
+
+    secret: str
+    principal: Principal
+    expires: date | None = None
+
+
+class Authenticator:
+    """Keys are looked up by their SHA-256, so the time taken tells nothing about how much of a guess was right."""
+
+    def __init__(self, keys: Iterable[Key], today: Callable[[], date]) -> None:
+        """`today` is the date in UTC.
+
+        Raises ValueError on an empty secret: it would match a client that sends nothing.
+        """
+        self._today = today
+        self._keys: dict[bytes, Key] = {}
+        for key in keys:
+            if not key.secret:
+                raise ValueError(f"the key of {key.principal.name} is empty")
+            self._keys[_digest(key.secret)] = key
+
+    def authenticate(self, headers: Mapping[str, str]) -> Principal:
+        """The principal of the request's bearer key. Raises RouterError 401."""
+        if not self._keys:
+            return ANYONE
+        scheme, _, secret = headers.get("Authorization", "").partition(" ")
+        secret = secret.strip()
+        if not secret or scheme.lower() != "bearer":
+            raise _refused("no API key: send it as `Authorization: Bearer KEY`")
+        key = self._keys.get(_digest(secret))
+        if key is None:
+            raise _refused("this API key is not known here")
+        if key.expires is not None and self._today() > key.expires:
+            raise _refused(f"this API key expired on {key.expires}")
+        return key.principal
+
+
+def may_use(principal: Principal, model: str) -> bool:
+    """Whether one of the principal's patterns allows `model`; no patterns allow everything."""
+    patterns = principal.models
+    return not patterns or model in patterns or any(fnmatchcase(model, pattern) for pattern in patterns)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+def _refused(message: str) -> RouterError:
+    return RouterError(401, "invalid_api_key", message, type="authentication_error")

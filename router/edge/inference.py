@@ -1,0 +1,129 @@
+"""A request for inference, from its bytes to the runner: who asks, what for, and with which model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+
+from router.core.catalogue import Catalogue
+from router.core.clock import Clock
+from router.core.errors import RouterError
+from router.core.events import Finished
+from router.core.tokens import estimate
+from router.core.types import Kind, ModelGroup, Principal, RouteRequest
+from router.dialects.base import InferenceRequest
+from router.dialects.json_edit import DuplicateKey, refuse_duplicates
+from router.edge.auth import Authenticator, may_use
+from router.edge.parameters import RouterParameters, bad, check, take_own
+from router.flow.exchange import Exchange
+from router.flow.runner import Runner
+
+_NONE_GIVEN = RouterParameters()
+
+
+class Inference:
+    """Serves every kind of inference request. Raises RouterError for whatever the client is to be told."""
+
+    def __init__(self, runner: Runner, auth: Authenticator, clock: Clock) -> None:
+        self._runner = runner
+        self._auth = auth
+        self._clock = clock
+
+    async def serve(
+        self,
+        kind: Kind,
+        headers: Mapping[str, str],
+        read: Callable[[], Awaitable[bytes]],
+        exchange: Exchange,
+        record: Finished,
+    ) -> None:
+        began = self._clock()
+        principal = self._auth.authenticate(headers)
+        record.key = principal.name
+        raw = await read()
+        body = parse(raw)
+        check(kind, body)
+        own = take_own(body)
+        if own is not None:
+            raw = orjson.dumps(body)
+        group = find_group(self._runner.catalogue, principal, body["model"])
+        record.model = group.name
+        record.stream = kind != "embedding" and bool(body.get("stream"))
+        request = InferenceRequest(kind, record.request_id, raw, body, record.stream, wants_usage(body))
+        route = self._route(request, principal, headers, own or _NONE_GIVEN, group, began)
+        await self._runner.run(request, route, group, exchange, record)
+
+    def _route(
+        self,
+        request: InferenceRequest,
+        principal: Principal,
+        headers: Mapping[str, str],
+        own: RouterParameters,
+        group: ModelGroup,
+        began: float,
+    ) -> RouteRequest:
+        for name in (*(own.fallbacks or ()), *(own.context_window_fallbacks or ())):
+            find_group(self._runner.catalogue, principal, name, "fallbacks")
+        timeout = min(own.timeout or header_timeout(headers) or group.policy.timeout, group.policy.timeout)
+        return RouteRequest(
+            request.kind,
+            request.body["model"],
+            request.stream,
+            estimate(len(request.raw), request.body),
+            began + timeout,
+            own.num_retries,
+            own.fallbacks,
+            own.context_window_fallbacks,
+        )
+
+
+def parse(raw: bytes) -> dict[str, Any]:
+    """The body as a JSON object. Raises RouterError 400 for anything else, and for a name that stands twice."""
+    if not raw:
+        raise bad("the body is empty: a JSON object is needed")
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise bad(f"the body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    if not isinstance(body, dict):
+        raise bad("the body must be a JSON object")
+    try:
+        refuse_duplicates(raw, body)
+    except DuplicateKey as error:
+        raise bad(f"`{error.name}` stands twice in the body", error.name) from None
+    return body
+
+
+def find_group(catalogue: Catalogue, principal: Principal, model: str, param: str = "model") -> ModelGroup:
+    """The model group of `model`. Raises RouterError 404 or 403."""
+    group = catalogue.resolve(model)
+    if group is None:
+        close = [name for name in catalogue.close_names(model) if may_use(principal, name)]
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        shown = model if len(model) <= 100 else f"{model[:100]}…"
+        raise RouterError(404, "model_not_found", f"the model `{shown}` is not served here{hint}", param=param)
+    if not may_use(principal, model) and not may_use(principal, group.name):
+        raise RouterError(403, "model_not_allowed", f"this key may not use the model `{model}`", param=param,
+                          type="permission_error")  # fmt: skip
+    return group
+
+
+def header_timeout(headers: Mapping[str, str]) -> float | None:
+    """Seconds from `x-router-timeout`. Raises RouterError 400."""
+    given = headers.get("X-Router-Timeout")
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise bad("`x-router-timeout` must be a number of seconds above 0", "x-router-timeout")
+    return seconds
+
+
+def wants_usage(body: Mapping[str, Any]) -> bool:
+    """Whether the client asked for the usage of its stream."""
+    return bool((body.get("stream_options") or {}).get("include_usage"))

@@ -1,0 +1,93 @@
+"""What is read rather than inferred: the models, the health, the metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from router.core.catalogue import Catalogue
+from router.core.errors import RouterError
+from router.core.types import ModelGroup
+from router.edge.auth import Authenticator, may_use
+from router.edge.inference import find_group
+from router.edge.service import Service
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Page = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+
+class Pages:
+    """The GET routes. `expose` renders the metrics."""
+
+    def __init__(
+        self, catalogue: Catalogue, auth: Authenticator, service: Service, expose: Callable[[], bytes]
+    ) -> None:
+        self._catalogue = catalogue
+        self._auth = auth
+        self._service = service
+        self._expose = expose
+        self._created = int(time.time())
+
+    async def models(self, request: web.BaseRequest) -> web.Response:
+        """`GET /v1/models`: what this key may use, aliases included."""
+        principal = self._auth.authenticate(request.headers)
+        found = []
+        for name in self._catalogue.names():
+            group = self._catalogue.resolve(name)
+            if group is not None and (may_use(principal, name) or may_use(principal, group.name)):
+                found.append(self._model(name, group))
+        return _json({"object": "list", "data": found})
+
+    async def model(self, request: web.BaseRequest) -> web.Response:
+        """`GET /v1/models/{id}`; an id may hold slashes."""
+        principal = self._auth.authenticate(request.headers)
+        name = request.rel_url.path.split("/models/", 1)[1]
+        return _json(self._model(name, find_group(self._catalogue, principal, name)))
+
+    async def live(self, request: web.BaseRequest) -> web.Response:
+        """`GET /health` and `/health/live`: the process answers."""
+        return _json({"status": "ok"})
+
+    async def ready(self, request: web.BaseRequest) -> web.Response:
+        """`GET /health/ready`: 200 while requests are wanted, 503 while draining."""
+        if self._service.draining:
+            return _json({"status": "draining"}, 503)
+        return _json({"status": "ready"})
+
+    async def metrics(self, request: web.BaseRequest) -> web.Response:
+        """`GET /metrics`: Prometheus' text format."""
+        return web.Response(body=self._expose(), headers={"Content-Type": METRICS_TYPE})
+
+    def _model(self, name: str, group: ModelGroup) -> dict[str, Any]:
+        deployments = [deployment for tier in group.tiers for deployment in tier]
+        windows = [deployment.context_window for deployment in deployments if deployment.context_window]
+        entry: dict[str, Any] = {
+            "id": name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": deployments[0].provider if deployments else "llm-router",
+        }
+        if windows:
+            entry["context_window"] = max(windows)
+        return entry
+
+
+def not_found(method: str, path: str) -> RouterError:
+    shown = path if len(path) <= 100 else f"{path[:100]}…"
+    return RouterError(404, "not_found", f"there is no {method} {shown} here")
+
+
+class MethodNotAllowed(RouterError):
+    """`allowed`: what the path answers, as the header of that name lists it."""
+
+    def __init__(self, method: str, path: str, allowed: str) -> None:
+        super().__init__(405, "method_not_allowed", f"{path} answers {allowed}, not {method}")
+        self.allowed = allowed
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")

@@ -1,0 +1,73 @@
+"""Listening, and leaving without losing a request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+from aiohttp import web
+
+from router.core.types import Kind
+from router.edge.protocol import EdgeProtocol, FastProtocol
+from router.edge.service import Service
+
+BACKLOG = 4096
+_POLL = 0.05
+
+
+class EdgeServer(web.Server):
+    """aiohttp's low-level server with the project's own protocol.
+
+    `hot` is empty where the fast path is switched off.
+    """
+
+    def __init__(self, handler: Any, *, hot: dict[str, Kind], fast_options: dict[str, Any], **options: Any) -> None:
+        super().__init__(handler, handler_cancellation=True, **options)
+        self._hot = hot
+        self._fast_options = fast_options
+
+    def __call__(self) -> EdgeProtocol:
+        if not self._hot:
+            return EdgeProtocol(self, loop=self._loop, **self._kwargs)
+        return FastProtocol(self, loop=self._loop, hot=self._hot, **self._fast_options, **self._kwargs)
+
+
+class Listener:
+    """A server on its socket, from the first connection to the last."""
+
+    def __init__(self, server: EdgeServer, service: Service) -> None:
+        self._server = server
+        self._service = service
+        self._listening: asyncio.Server | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port, which the system has chosen where `port` is 0. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(self._server, host, port, backlog=BACKLOG, reuse_address=True)
+        listening: socket.socket = self._listening.sockets[0]
+        return int(listening.getsockname()[1])
+
+    async def drain(self, delay: float, seconds: float) -> None:
+        """Leave: not ready but accepting for `delay`, then `seconds` for what is under way; what is left is cut off.
+
+        A stream that is cut off ends with an in-band error, any other request with a 503.
+        """
+        loop = asyncio.get_running_loop()
+        self._service.draining = True
+        await asyncio.sleep(delay)
+        if self._listening is not None:
+            self._listening.close()
+        end = loop.time() + seconds
+        while True:
+            for connection in self._connections():
+                connection.close_if_idle()
+            if not self._service.in_flight or loop.time() >= end:
+                break
+            await asyncio.sleep(_POLL)
+        for connection in self._connections():
+            connection.cut_off()
+        await self._server.shutdown(timeout=1.0)
+
+    def _connections(self) -> list[EdgeProtocol]:
+        return [connection for connection in self._server.connections if isinstance(connection, EdgeProtocol)]

@@ -1,0 +1,1 @@
+"""The mock provider as a real HTTP server, for tests, demos and benchmarks."""

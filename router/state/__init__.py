@@ -1,0 +1,1 @@
+"""The load picture that routing reads: in memory, and later traded with the siblings."""

@@ -1,0 +1,1 @@
+"""Subscribers to the event stream: metrics and logs."""

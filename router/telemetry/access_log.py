@@ -1,0 +1,71 @@
+"""One JSON line a request: what was asked, who served it, how long it took. Never a prompt, never a secret."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+
+import orjson
+
+from router.core.events import Event, Finished
+from router.telemetry.writer import LineWriter
+
+
+class AccessLog:
+    """An observer. `path` is a file's, or `-` for standard output."""
+
+    def __init__(self, path: str) -> None:
+        """Raises OSError where the file cannot be opened."""
+        if path == "-":
+            self._descriptor, self._close = sys.stdout.fileno(), False
+        else:
+            self._descriptor, self._close = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), True
+        self._writer: LineWriter[Finished] = LineWriter(render, self._write)
+
+    @property
+    def dropped(self) -> int:
+        """Lines dropped because the queue was full or the file could not be written."""
+        return self._writer.dropped
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self._writer.put(event)
+
+    def close(self) -> None:
+        self._writer.close()
+        if self._close:
+            os.close(self._descriptor)
+
+    def _write(self, lines: bytes) -> None:
+        view = memoryview(lines)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+def render(event: Finished) -> bytes:
+    """The line of one request; times in seconds, cost in US dollars, null where unknown."""
+    usage = event.usage
+    line = {
+        "time": datetime.fromtimestamp(event.received, UTC),
+        "event": "request",
+        "request_id": event.request_id,
+        "kind": event.kind,
+        "key": event.key,
+        "model": event.model,
+        "served_by": event.served_by,
+        "deployment": event.deployment,
+        "provider": event.provider,
+        "stream": event.stream,
+        "status": event.status,
+        "outcome": event.outcome,
+        "error": event.error or None,
+        "attempts": event.attempts,
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "cost": event.cost,
+        "duration": round(event.duration, 6),
+        "first_token": None if event.first_token is None else round(event.first_token, 6),
+        "upstream": round(event.upstream, 6),
+    }
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

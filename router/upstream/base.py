@@ -1,0 +1,68 @@
+"""The seam between flow and the network: send one request, get a whole reply or a stream."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from router.core.errors import UpstreamFailure
+from router.dialects.base import Headers, WireRequest
+
+
+class Timing(NamedTuple):
+    """One attempt's limits. `connect` and `stream_idle` in seconds; `deadline` and `first_token` are moments on the
+    loop's clock, `first_token` infinite for requests that do not stream."""
+
+    deadline: float
+    connect: float
+    first_token: float
+    stream_idle: float
+
+
+class StreamSink(Protocol):
+    """Who receives a streamed body. Called on the event loop, in order, and never after `closed`."""
+
+    def data(self, data: bytes) -> None:
+        """Body bytes, as many as one read from the socket brought."""
+
+    def closed(self, failure: UpstreamFailure | None) -> None:
+        """The body is complete (None), or will never be."""
+
+
+class BodyStream(Protocol):
+    """A response body still on its way."""
+
+    def attach(self, sink: StreamSink) -> None:
+        """Hand over what has come so far, then everything as it comes (possibly all within this call)."""
+
+    def pause(self) -> None:
+        """Stop reading from upstream (the client is slower than the model)."""
+
+    def resume(self) -> None: ...
+
+    def committed(self) -> None:
+        """The first token has come: the first-token limit gives way to the idle limit (`Timing.stream_idle`)."""
+
+    def abort(self) -> None:
+        """Close the socket at once; the sink hears nothing more. Harmless once closed."""
+
+
+class UpstreamResponse(NamedTuple):
+    """A response whose body is either whole (`body`) or still coming (`stream`, for a 2xx `text/event-stream`)."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    stream: BodyStream | None
+
+
+class Upstream(Protocol):
+    """Sends requests. One object serves every origin of a scheme."""
+
+    async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
+        """Send, and return when the whole body is there or a stream's head is.
+
+        Raises UpstreamFailure (CONNECT, DISCONNECTED, PROTOCOL, *_TIMEOUT). Cancellation closes the socket at once.
+        """
+
+    async def close(self) -> None:
+        """Close every connection."""

@@ -1,0 +1,296 @@
+"""One socket, one exchange at a time.
+
+Theory of operation. A connection is *idle*, *waiting* (`_waiter` is the future that `start` returned), *streaming*
+(`_body` is the stream which that future brought), or *closed* (`closed` says why). `start` leads from idle to waiting;
+a whole reply leads back to idle, and so does the end of a stream. Everything else leads to closed: a reply that leaves
+the connection unfit for another, a failure, a limit that passes, the server closing, bytes that nobody asked for.
+There is no task, and one future per request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+from router.core.errors import FailureKind, UpstreamFailure
+from router.dialects.base import WireRequest
+from router.upstream.base import Timing, UpstreamResponse
+from router.upstream.body import Body
+from router.upstream.counters import CloseReason
+from router.upstream.framing import Limits, Malformed, ResponseReader
+from router.upstream.pool import Shelf
+from router.upstream.watch import Watch
+
+ONE_WRITE = 65536
+"""Bytes. Up to this size, copying a body behind its head costs less than a second write."""
+
+
+class Owner(Protocol):
+    """Who keeps connections."""
+
+    def made(self, connection: Connection) -> None:
+        """The connection has a socket."""
+
+    def idle(self, connection: Connection) -> None:
+        """The connection is free for another exchange."""
+
+    def closing(self, connection: Connection, reason: CloseReason) -> None:
+        """The connection must not be used again."""
+
+    def lost(self, connection: Connection) -> None:
+        """The connection's socket is closed."""
+
+
+class Connection(asyncio.Protocol):
+    """An HTTP/1.1 client connection. `exchanges` counts the requests it has carried; `stale` is whether the last one
+    failed because the server had closed the connection before, so that it was never answered, nor likely read."""
+
+    __slots__ = (
+        "_body",
+        "_busy",
+        "_idle_seconds",
+        "_limits",
+        "_loop",
+        "_owner",
+        "_paused",
+        "_reader",
+        "_transport",
+        "_waiter",
+        "_watch",
+        "closed",
+        "exchanges",
+        "shelf",
+        "stale",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, limits: Limits, idle_seconds: float) -> None:
+        self._loop = loop
+        self._owner = owner
+        self._limits = limits
+        self._idle_seconds = idle_seconds
+        self._reader = ResponseReader(limits)
+        self._watch = Watch(loop, self)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[UpstreamResponse] | None = None
+        self._body: Body | None = None
+        self._busy = False
+        self._paused = False
+        self.closed: CloseReason | None = None
+        self.exchanges = 0
+        self.stale = False
+        self.shelf: Shelf[Connection] | None = None
+
+    def __repr__(self) -> str:
+        state = self.closed or ("streaming" if self._body else "waiting" if self._waiter else "idle")
+        return f"<Connection {state}, {self.exchanges} exchanges>"
+
+    # For the client.
+
+    def start(self, wire: WireRequest, timing: Timing) -> asyncio.Future[UpstreamResponse]:
+        """Send a request on an idle connection. The future brings the response, or UpstreamFailure.
+
+        Whoever stops waiting for it must say so with `abandon`.
+        """
+        waiter: asyncio.Future[UpstreamResponse] = self._loop.create_future()
+        transport = self._transport
+        if self.closed is not None or transport is None:
+            waiter.set_exception(UpstreamFailure(FailureKind.DISCONNECTED, "closed before the request was sent"))
+            return waiter
+        self.exchanges += 1
+        self._busy = True
+        self._waiter = waiter
+        self._reader.expect()
+        self._watch.begin(timing)
+        body = wire.body
+        if len(body) <= ONE_WRITE:
+            transport.write(wire.head + body)
+        else:
+            transport.write(wire.head)
+            transport.write(body)
+        return waiter
+
+    def abandon(self, waiter: asyncio.Future[UpstreamResponse]) -> None:
+        """Nobody waits for this future of `start` any more: close the connection, if it still serves that exchange."""
+        if self._waiter is waiter:
+            self.close(CloseReason.CANCELLED)
+        elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            stream = waiter.result().stream
+            if stream is not None:
+                stream.abort()
+
+    def close(self, reason: CloseReason) -> None:
+        """Close at once, telling nobody but the owner. Harmless once closed."""
+        if self.closed is not None:
+            return
+        self.closed = reason
+        self._busy = False
+        self._waiter = None
+        self._body = None
+        self._watch.stop()
+        self._owner.closing(self, reason)
+        transport = self._transport
+        if transport is not None:
+            if reason in (CloseReason.EXPIRED, CloseReason.SURPLUS):
+                transport.close()  # nothing is under way: TLS may say goodbye
+            else:
+                transport.abort()
+
+    def shut_down(self) -> None:
+        """Close at once, failing the exchange under way."""
+        self._fail(FailureKind.DISCONNECTED, "the router is shutting down", CloseReason.SHUTDOWN)
+
+    # For the body.
+
+    def pause(self) -> None:
+        self._paused = True
+        self._watch.pause()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._watch.resume()
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def commit(self) -> None:
+        self._watch.commit()
+
+    def cancel(self) -> None:
+        self.close(CloseReason.CANCELLED)
+
+    # For the watch.
+
+    def timed_out(self, kind: FailureKind, message: str) -> None:
+        self._fail(kind, message)
+
+    def expired(self) -> None:
+        self.close(CloseReason.EXPIRED)
+
+    # For the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        self._owner.made(self)
+        if self.closed is not None:
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy:
+            self.close(CloseReason.SERVER)
+            return
+        reader = self._reader
+        try:
+            reader.feed(data)
+            body = self._body
+            if body is None:
+                if not reader.head:
+                    return
+                if not reader.streams:
+                    if reader.complete:
+                        self._reply()
+                    return
+                body = self._stream()
+                if body is None:
+                    return
+        except Malformed as malformed:
+            self._malformed(malformed)
+            return
+        if reader.parts:
+            self._watch.last_data = self._loop.time()
+            body.feed(reader.take())
+        if reader.complete and self._body is body:
+            self._free()
+            body.end(None)
+
+    def eof_received(self) -> None:
+        if not self._busy:
+            self.close(CloseReason.SERVER)
+        elif not self._reader.eof():
+            self._disconnected(None)
+        elif (body := self._body) is not None:
+            self._free()
+            body.end(None)
+        else:
+            try:
+                self._reply()
+            except Malformed as malformed:
+                self._malformed(malformed)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._busy:
+            self._disconnected(exc)
+        self.close(CloseReason.SERVER)
+        self._transport = None
+        self._owner.lost(self)
+
+    # How exchanges go on and end.
+
+    def _reply(self) -> None:
+        """The whole reply is there."""
+        reader = self._reader
+        if reader.status == 408 and self.exchanges > 1 and not reader.reusable:
+            # A server's goodbye to an idle connection, crossing our request: it has not seen it (RFC 9110, 15.5.9).
+            self.stale = True
+            self._fail(FailureKind.DISCONNECTED, "closed before a response", CloseReason.STALE)
+            return
+        response = UpstreamResponse(reader.status, reader.headers, reader.body(), None)
+        waiter = self._waiter
+        self._free()
+        if waiter is not None and not waiter.done():
+            waiter.set_result(response)
+
+    def _stream(self) -> Body | None:
+        """The head of a stream is there."""
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            self.close(CloseReason.CANCELLED)
+            return None
+        self._waiter = None
+        reader = self._reader
+        body = self._body = Body(self, self._limits.unattached)
+        waiter.set_result(UpstreamResponse(reader.status, reader.headers, b"", body))
+        return body
+
+    def _free(self) -> None:
+        """The exchange is over and well: back to idle, where the connection is fit for it."""
+        transport = self._transport
+        # A reply that came before the whole request was sent is a reply; but the rest of the request must not follow.
+        if not self._reader.reusable or transport is None or transport.get_write_buffer_size():
+            self.close(CloseReason.REPLY)
+            return
+        self._busy = False
+        self._waiter = None
+        self._body = None
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
+        self._watch.rest(self._idle_seconds)
+        self._owner.idle(self)
+
+    def _disconnected(self, cause: Exception | None) -> None:
+        if self._reader.received:
+            self._fail(FailureKind.DISCONNECTED, "closed in the middle of a response", cause=cause)
+        else:
+            self.stale = self.exchanges > 1
+            reason = CloseReason.STALE if self.stale else CloseReason.FAILED
+            self._fail(FailureKind.DISCONNECTED, "closed before a response", reason, cause=cause)
+
+    def _malformed(self, cause: Malformed) -> None:
+        self._fail(FailureKind.PROTOCOL, f"malformed response: {cause}", cause=cause)
+
+    def _fail(
+        self,
+        kind: FailureKind,
+        message: str,
+        reason: CloseReason = CloseReason.FAILED,
+        cause: Exception | None = None,
+    ) -> None:
+        waiter, body = self._waiter, self._body
+        self.close(reason)
+        failure = UpstreamFailure(kind, message)
+        failure.__cause__ = cause
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(failure)
+        elif body is not None:
+            body.end(failure)

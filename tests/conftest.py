@@ -1,0 +1,28 @@
+"""What every test shares: hypothesis' profiles and, for those that ask, a second event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import hypothesis
+import pytest
+import uvloop
+
+# In CI the same examples every time, so that a red run is red again; at home new ones, the failing ones kept in
+# .hypothesis until mended.
+hypothesis.settings.register_profile("home", max_examples=100, deadline=None)
+hypothesis.settings.register_profile(
+    "ci", max_examples=200, deadline=None, derandomize=True, database=None, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI", "").lower() in ("1", "true") else "home")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """asyncio's own loop; with the marker `both_loops` also uvloop, which is what production runs on."""
+    if item.get_closest_marker("both_loops"):
+        return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
