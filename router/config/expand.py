@@ -96,7 +96,7 @@ class Expander:
         return (value or default) if marked else value
 
     def _file(self, name: str, path: Path) -> str | None:
-        if not name or "\0" in name:
+        if not name.isprintable() or not name:
             self._report(path, "${file:} names no file")
             return None
         file = self._folder / name

@@ -59,7 +59,7 @@ class Problems:
         """`value` as messages may quote it: not where it was filled in, since that may be a secret."""
         node = self.document.find(path)
         if self._variable(path) is not None or node is None or not isinstance(node.value, str) or "${" in node.value:
-            return "the value"
+            return "(filled in, so not shown)"
         return repr(value)
 
     def _variable(self, path: Path) -> str | None:
@@ -70,7 +70,8 @@ class Problems:
 
 
 def dotted(path: Path) -> str:
-    return ".".join(map(str, path))
+    """`model_list.2.rpm`, on one line whatever the file's keys hold."""
+    return ".".join(text if (text := str(step)).isprintable() else ascii(text) for step in path)
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

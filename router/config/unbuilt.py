@@ -49,7 +49,7 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "model_list.*.tpm": "limiting a deployment",
         "model_list.*.max_parallel_requests": "limiting a deployment",
         "model_list.*.tags": "routing by tags",
-        "model_list.*.health_check": "active health checks",
+        "model_list.*.health_check": "checking health actively",
     }
 )
 
