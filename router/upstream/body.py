@@ -41,8 +41,6 @@ class Body:
 
     def attach(self, sink: StreamSink) -> None:
         assert self._sink is None, "a body has one sink"
-        if self._aborted:
-            return
         self._sink = sink
         held, self._held = b"".join(self._held), []
         if held:
@@ -55,7 +53,7 @@ class Body:
             sink.closed(self._failure)
 
     def pause(self) -> None:
-        if not self._paused and self._source is not None:
+        if self._source is not None:
             self._paused = True
             self._source.pause()
 

@@ -164,6 +164,23 @@ async def connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.s
     return sock
 
 
+def said_goodbye(transport: asyncio.Transport) -> bool:
+    """Whether a connection that has ended was ended by the server, and not cut by somebody on the way.
+
+    TLS says goodbye before TCP does (`close_notify`); asyncio's own transport passes on the end of either as the same
+    `eof_received`. Without TLS there is no telling: True.
+    """
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return not tls.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
+
+
 def describe(error: Exception) -> str:
     """What went wrong, for the operator: no address, no name, no path."""
     if isinstance(error, ssl.SSLCertVerificationError):

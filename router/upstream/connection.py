@@ -16,6 +16,7 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
 from router.upstream.base import Timing, UpstreamResponse
 from router.upstream.body import Body
+from router.upstream.connect import said_goodbye
 from router.upstream.counters import CloseReason
 from router.upstream.framing import Limits, Malformed, ResponseReader
 from router.upstream.pool import Shelf
@@ -93,9 +94,7 @@ class Connection(asyncio.Protocol):
         """
         waiter: asyncio.Future[UpstreamResponse] = self._loop.create_future()
         transport = self._transport
-        if self.closed is not None or transport is None:
-            waiter.set_exception(UpstreamFailure(FailureKind.DISCONNECTED, "closed before the request was sent"))
-            return waiter
+        assert transport is not None
         self.exchanges += 1
         self._busy = True
         self._waiter = waiter
@@ -206,7 +205,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         if not self._busy:
             self.close(CloseReason.SERVER)
-        elif not self._reader.eof():
+        elif not (transport := self._transport) or not said_goodbye(transport) or not self._reader.eof():
             self._disconnected(None)
         elif (body := self._body) is not None:
             self._free()

@@ -109,6 +109,7 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Read `data`, one or more bytes. Raises Malformed; then, and after `complete`, nothing more may be fed."""
+        had_head = self.head
         received = self.received
         self.received = received + len(data)
         if not received:
@@ -127,7 +128,7 @@ class ResponseReader:
             raise Malformed("a content coding that was not asked for")
         if self.complete:
             if self.reusable and data[-1] in _NEWLINE:
-                self.reusable = self._ends_with(data)
+                self.reusable = self._ends_with(data, had_head)
             self._previous = b""
             return
         self._previous = data
@@ -237,7 +238,6 @@ class ResponseReader:
             self.reusable = self.reusable and self._keep_alive()
         else:
             self.headers = {}
-            self._reason.clear()
             self._repeated = 0
             self._version_checked = False
             self._permits.append(None)
@@ -247,13 +247,13 @@ class ResponseReader:
             raise Malformed("a status outside 100 to 599")
         if status == 101:
             raise Malformed("a switch of protocols that was not asked for")
-        if b"content-length" in self.headers or b"transfer-encoding" in self.headers:
+        if self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers:
             raise Malformed("an interim response with a body")
         self._interim_seen += 1
         if self._interim_seen > self._limits.interim:
             raise Malformed(f"more than {self._limits.interim} interim responses")
 
-    def _ends_with(self, data: bytes) -> bool:
+    def _ends_with(self, data: bytes, had_head: bool) -> bool:
         """Whether a response that ended within `data` ended with it. The parser skips line breaks between messages, so
         only they can hide here; a doubtful case counts as no."""
         if len(data) == 1:
@@ -262,10 +262,8 @@ class ResponseReader:
             tail = (self._previous[-6:] + data)[-6:]
             return len(tail) == 6 and tail.endswith(b"\r\n\r\n") and tail[:2] != b"\r\n"
         size = sum(map(len, self.parts))
-        if size == len(data):
-            return True
-        if self._interim_seen:
-            return False
+        if had_head:
+            return size == len(data)
         text = self._previous[-3:] + data
         blank_line = text.find(b"\r\n\r\n")
         return blank_line >= 0 and blank_line + 4 + size == len(text)

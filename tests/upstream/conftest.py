@@ -1,0 +1,159 @@
+"""Real servers: nginx as a subprocess, and certificates of our own making."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from router.core.types import TLS
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files. `server` is good for localhost, upstream.test and 127.0.0.1, and signed by `ca`, as is `client`."""
+
+    folder: Path
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    @property
+    def trusting(self) -> TLS:
+        return TLS(ca_file=self.path("ca.pem"))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    # Python 3.13 and up want of a certificate all that RFC 5280 does.
+    openssl(
+        *("req", "-x509", *key, "-subj", "/CN=Our CA", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+        *("-days", "2", "-keyout", "ca.key", "-out", "ca.pem"),
+    )
+    for name, subject, extension in (
+        ("server", "/CN=server", "subjectAltName=DNS:localhost,DNS:upstream.test,IP:127.0.0.1"),
+        ("client", "/CN=client", "extendedKeyUsage=clientAuth"),
+    ):
+        openssl("req", *key, "-subj", subject, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        identifiers = "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        (folder / "extensions").write_text(identifiers + extension)
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-days", "2", "-extfile", "extensions", "-out", f"{name}.pem"),
+        )
+    openssl(
+        *("req", "-x509", *key, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        *("-days", "2", "-keyout", "selfsigned.key", "-out", "selfsigned.pem"),
+    )
+    return Certificates(folder)
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """One nginx, many servers: each port has a character of its own."""
+
+    folder: Path
+    ports: dict[str, int]
+
+    def connections(self) -> int:
+        """How many connections nginx has accepted on all ports since it started."""
+        with socket.create_connection(("127.0.0.1", self.ports["status"])) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            text = b""
+            while data := sock.recv(4096):
+                text += data
+        return int(text.split(b"requests\n")[1].split()[0])
+
+
+LARGE = b"0123456789abcdef" * 65536  # 1 MiB
+
+SERVERS = {
+    "plain": "",
+    "three_requests": "keepalive_requests 3;",
+    "no_keepalive": "keepalive_timeout 0;",
+    "small_bodies": "client_max_body_size 1k;",
+    "tls": "ssl_certificate server.pem; ssl_certificate_key server.key;",
+    "tls_no_keepalive": "ssl_certificate server.pem; ssl_certificate_key server.key; keepalive_timeout 0;",
+    "tls_selfsigned": "ssl_certificate selfsigned.pem; ssl_certificate_key selfsigned.key;",
+    "tls_client": "ssl_certificate server.pem; ssl_certificate_key server.key;"
+    " ssl_client_certificate ca.pem; ssl_verify_client on;",
+    "tls_old": "ssl_certificate server.pem; ssl_certificate_key server.key; ssl_protocols TLSv1.1;",
+}
+
+LOCATIONS = """
+    location = /small { return 200 "small"; }
+    location = /empty { return 200; }
+    location = /nothing { return 204; }
+    location = /slow_down { add_header retry-after 7 always; return 429 "slow down"; }
+    location = /chunked { alias large; sub_filter nothing nothing; sub_filter_types *; }
+    location = /until_close { alias large; sub_filter nothing nothing; sub_filter_types *;
+                              chunked_transfer_encoding off; }
+    location = /large { alias large; }
+    location = /events { alias events; default_type text/event-stream; sub_filter nothing nothing;
+                         sub_filter_types *; }
+    location = /gzip { alias large; gzip on; gzip_types *; gzip_proxied any; add_header content-encoding gzip; }
+    error_page 405 =200 $uri;
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Nginx]:
+    folder = tmp_path_factory.mktemp("nginx")
+    (folder / "large").write_bytes(LARGE)
+    (folder / "events").write_bytes(b"".join(b"data: %d\n\n" % i for i in range(1000)) + b"data: [DONE]\n\n")
+    for file in certificates.folder.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    ports = dict(zip([*SERVERS, "status"], free_ports(len(SERVERS) + 1), strict=True))
+    kinds = {name: "ssl" if name.startswith("tls") else "" for name in SERVERS}
+    servers = "".join(
+        f"server {{ listen 127.0.0.1:{ports[name]} {kinds[name]}; {settings} {LOCATIONS} }}\n"
+        for name, settings in SERVERS.items()
+    ).replace("alias ", f"alias {folder}/")
+    (folder / "nginx.conf").write_text(f"""
+        daemon off; master_process off; pid nginx.pid; error_log stderr warn;
+        events {{ worker_connections 512; }}
+        http {{
+            access_log off; root {folder}; default_type application/json;
+            client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
+            scgi_temp_path scgi;
+            {servers}
+            server {{ listen 127.0.0.1:{ports["status"]}; location / {{ stub_status; }} }}
+        }}
+    """)
+    command = ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    with (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+    server = Nginx(folder, ports)
+    try:
+        for _ in range(500):
+            try:
+                server.connections()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None, (folder / "stderr").read_text()
+                time.sleep(0.01)
+        else:
+            pytest.fail("nginx does not answer: " + (folder / "stderr").read_text())
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
