@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 4000
 CONFIG ?= router.yaml
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,11 +13,11 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt lock clean
+.PHONY: help run test lint fmt lock bench bench-peers clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
-		printf '  make %-6s %s\n' "$$verb" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
+		printf '  make %-11s %s\n' "$$verb" "$$what"; done
 
 run: $(VENV)/run.stamp ## the router on 127.0.0.1:4000, from router.yaml (PORT=4001, CONFIG=other.yaml)
 	@exec $(BIN)/python -m router serve --config $(CONFIG) --port $(PORT)
@@ -40,6 +41,18 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 	$(COMPILE) -o requirements/dev.txt --extra dev -c requirements/run.txt -c requirements/build.txt \
 		pyproject.toml requirements/also.in requirements/build.in
 	@! grep -n '://' requirements/*.txt
+
+bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 10 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-peers: $(BIN)/python ## install the peers that `make bench` compares with, each into bench/.peers/
+	@for lock in bench/peers/*.txt; do \
+		name=$$(basename $$lock .txt); home=bench/.peers/$$name; echo "$$name"; \
+		{ $(BIN)/python -m venv $$home && $$home/bin/python -m pip --disable-pip-version-check install --quiet \
+			--only-binary :all: --require-hashes -r $$lock; } || echo "$$name: not installed" >&2; \
+	done
+	@echo portkey; mkdir -p bench/.peers/portkey; cp bench/peers/portkey/*.json bench/.peers/portkey/
+	@cd bench/.peers/portkey && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || echo "portkey: not installed" >&2
 
 clean: ## remove .venv and everything generated
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from random import Random
 
 from router.config.load import Config
-from router.core.events import Event, Observer
-from router.core.types import Principal
+from router.config.schema import KeySettings
+from router.core.events import Cooled, Finished, Recovered
+from router.core.types import NO_LIMITS, Limits, LimitSubject, Principal
 from router.dialects.registry import PROVIDERS
 from router.edge.auth import Authenticator, Key
 from router.edge.date import HttpDate
@@ -22,14 +23,17 @@ from router.edge.pages import Pages
 from router.edge.routes import HOT
 from router.edge.server import EdgeServer, Listener
 from router.edge.service import Service
+from router.flow.admission import KEY
 from router.flow.runner import Runner
 from router.state.memory import MemoryStore
 from router.telemetry.access_log import AccessLog
+from router.telemetry.bus import EventBus
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics
 from router.upstream.base import Upstream
 from router.upstream.client import HttpUpstream
 from router.upstream.inprocess import MockUpstream
+from router.upstream.proxy import Proxies
 
 KEEPALIVE_TIMEOUT = 75.0
 """Seconds an idle client connection is kept: longer than the usual 60 s of a balancer in front."""
@@ -46,17 +50,17 @@ class App:
         self._keys = keys_of(config)
         self.log = Log()
         self._access_log = AccessLog(settings.access_log) if settings.access_log else None
-        observers: list[Observer] = [self.log]
+        observe = EventBus()
+        observe.subscribe(self.log, Cooled, Recovered)
         if self._access_log is not None:
-            observers.append(self._access_log)
-        observe = fan_out(observers)
+            observe.subscribe(self._access_log, Finished)
         store = MemoryStore(clock, observe)
         store.configure(config.catalogue)
         access_log = self._access_log
         metrics = Metrics(store.candidates, lambda: access_log.dropped if access_log else 0)
-        observers.append(metrics)
-        http = HttpUpstream()
-        self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "mock": MockUpstream()}
+        observe.subscribe(metrics)
+        http = HttpUpstream(proxies=Proxies.read(os.environ))
+        self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
         runner = Runner(
             config.catalogue,
             {name: make() for name, make in PROVIDERS.items()},
@@ -78,7 +82,8 @@ class App:
             settings.max_concurrent_requests,
         )
         metrics.in_flight = lambda: service.in_flight
-        pages = Pages(config.catalogue, auth, service, metrics.expose)
+        metrics.waiting = runner.queue.waiting
+        pages = Pages(config.catalogue, auth, service, metrics.expose, store.view, store.candidates)
         server = EdgeServer(
             GenericHandler(service, pages, settings.max_body_bytes, settings.body_timeout, rng),
             hot=dict(HOT) if settings.fast_path else {},
@@ -115,26 +120,22 @@ class App:
         self.log.close()
 
 
-def fan_out(observers: Sequence[Observer]) -> Observer:
-    """One observer that tells them all, those added later included."""
-
-    def observe(event: Event) -> None:
-        for observer in observers:
-            observer(event)
-
-    return observe
-
-
 def keys_of(config: Config) -> list[Key]:
     """The keys that open the door, the master key among them."""
     auth = config.settings.auth
-    keys = [
-        Key(item.key.get_secret_value(), Principal(item.name, tuple(item.models)), item.expires) for item in auth.keys
-    ]
+    keys = [Key(item.key.get_secret_value(), principal_of(item), item.expires) for item in auth.keys]
     master = auth.master_key.get_secret_value()
     if master:
         keys.append(Key(master, Principal("master", (), admin=True)))
     return keys
+
+
+def principal_of(key: KeySettings) -> Principal:
+    """Who a configured key stands for, and within which limits."""
+    rpm, tpm = (None if limit is None else limit.limit for limit in (key.rpm, key.tpm))
+    limits = Limits(rpm, tpm, key.max_parallel_requests)
+    subject = None if limits == NO_LIMITS else LimitSubject(KEY + key.name, limits)
+    return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject)
 
 
 def settle_garbage_collector() -> None:

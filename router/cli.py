@@ -107,6 +107,71 @@ def mock(
         raise typer.Exit(2) from None
 
 
+@cli.command()
+def explain(
+    config: ConfigOption = Path("router.yaml"),
+    model: Annotated[str | None, typer.Option(help="What the request asks for; overrides the body's.")] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="The request's JSON body; -: standard input.", allow_dash=True)
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="chat, completion or embedding, where the body does not tell.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+) -> None:
+    """Print where a request would go, and why, with no load and everyone healthy. Exits 1 where it would be refused."""
+    from router.edge.explain_command import run
+
+    loaded = _load(config, dict(os.environ), exit_code=2)
+    raise typer.Exit(run(loaded.catalogue, model, body, kind, as_json=as_json))
+
+
+@cli.command()
+def simulate(
+    trace: Annotated[
+        Path,
+        typer.Argument(
+            help="Azure LLM trace, CSV with timestamp,prompt_tokens,output_tokens, or this router's access log."
+        ),
+    ],
+    config: Annotated[list[Path], typer.Option("--config", "-c", help="The configuration; several are compared.")],
+    deployments: Annotated[Path | None, typer.Option(help="How each deployment would serve (YAML).")] = None,
+    model: Annotated[str | None, typer.Option(help="Ask for this model, whatever the trace says.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Replay so many times faster.", min=1e-6)] = None,
+    load: Annotated[
+        float | None, typer.Option(help="Replay as fast as asks for this share of capacity, such as 0.85.", min=1e-6)
+    ] = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Use this strategy for every model; several are compared; all: each.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the first run.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Runs, each with the next seed.", min=1)] = 1,
+    replicas: Annotated[int, typer.Option(help="Routers in front of the same deployments.", min=1)] = 1,
+    staleness: Annotated[float, typer.Option(help="Seconds between two looks at the others.", min=0.001)] = 0.1,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the result into this file; needs the extra `plots`.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many requests of the trace.", min=1)] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; left out: one per CPU.", min=1)] = None,
+) -> None:
+    """Replay a trace through the routing code against modelled deployments. Exits 2 on bad input."""
+    from router.simulate.command import run
+    from router.simulate.errors import SimulateError
+    from router.simulate.study import Options
+
+    if rate is not None and load is not None:
+        raise typer.BadParameter("--rate and --load exclude each other")
+    names = tuple(STRATEGIES) if strategy == ["all"] else tuple(strategy or ())
+    options = Options(
+        trace, tuple(config), deployments, model, rate or 1.0, load, names, tuple(range(seed, seed + seeds)), replicas,
+        staleness, limit, tuple(os.environ.items()),
+    )  # fmt: skip
+    try:
+        run(options, as_json=as_json, picture=plot, jobs=jobs)
+    except (ConfigError, SimulateError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
 def _load(path: Path, environment: dict[str, str], exit_code: int) -> Config:
     try:
         return load(path, environment, providers=PROVIDERS.keys(), strategies=STRATEGIES.keys())

@@ -13,7 +13,7 @@ from router.config.problems import Problems
 from router.config.schema import Settings
 from router.config.schema_deployment import DeploymentSettings
 from router.config.schema_routing import CooldownSettings
-from router.config.unbuilt import PLANNED_PROVIDERS, PLANNED_STRATEGIES, check_choice, check_unbuilt
+from router.config.unbuilt import PLANNED_PROVIDERS, check_choice, check_unbuilt
 
 NEED_API_BASE = frozenset({"openai"})
 """The providers that have no address of their own."""
@@ -54,11 +54,11 @@ def is_loopback(host: str) -> bool:
 
 def _check_strategies(settings: Settings, problems: Problems, strategies: Collection[str]) -> None:
     path: Path = ("routing", "strategy")
-    check_choice(path, settings.routing.strategy, strategies, PLANNED_STRATEGIES, "strategy", problems)
+    check_choice(path, settings.routing.strategy, strategies, (), "strategy", problems)
     for name, model in settings.models.items():
         if model.strategy is not None:
             path = ("models", name, "strategy")
-            check_choice(path, model.strategy, strategies, PLANNED_STRATEGIES, "strategy", problems)
+            check_choice(path, model.strategy, strategies, (), "strategy", problems)
 
 
 def _check_cooldowns(settings: Settings, problems: Problems) -> None:

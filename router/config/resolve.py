@@ -10,9 +10,18 @@ from types import MappingProxyType
 from router.config.names import FALLBACK_KINDS, Directory
 from router.config.schema import Settings
 from router.config.schema_deployment import DeploymentSettings, TLSSettings
-from router.config.schema_routing import CooldownSettings, ModelSettings
+from router.config.schema_routing import AdaptiveSettings, CooldownSettings, ModelSettings, QueueSettings
 from router.core.catalogue import Catalogue
-from router.core.types import TLS, CooldownPolicy, Deployment, ModelGroup, Prices, RoutingPolicy
+from router.core.types import (
+    TLS,
+    AdaptiveWeights,
+    CooldownPolicy,
+    Deployment,
+    ModelGroup,
+    Prices,
+    QueuePolicy,
+    RoutingPolicy,
+)
 from router.dialects.mock.behaviour import Behaviour
 
 _Fallbacks = Mapping[str, tuple[str, ...]]
@@ -27,8 +36,12 @@ def resolve(settings: Settings, folder: FilePath) -> Catalogue:
     """The catalogue of settings that have no problems. Relative names of files become absolute, from `folder`."""
     directory = Directory(settings)
     members: dict[str, list[Deployment]] = {}
+    by_rpm = _weighted_by_rpm(settings)
     for deployment, id_ in zip(settings.model_list, _ids(settings.model_list), strict=True):
-        members.setdefault(deployment.model_name, []).append(_deployment(deployment, id_, folder))
+        weight = deployment.weight
+        if deployment.rpm is not None and (deployment.model_name, deployment.priority) in by_rpm:
+            weight = float(deployment.rpm.limit)
+        members.setdefault(deployment.model_name, []).append(_deployment(deployment, id_, weight, folder))
     fallbacks = {kind: _entries(kind, settings, directory) for kind in FALLBACK_KINDS}
     groups = {
         name: ModelGroup(name, _tiers(found), _policy(name, settings, fallbacks, directory))
@@ -39,6 +52,20 @@ def resolve(settings: Settings, folder: FilePath) -> Catalogue:
         MappingProxyType(directory.aliases),
         tuple(group for name, group in groups.items() if "*" in name),
     )
+
+
+def _weighted_by_rpm(settings: Settings) -> set[tuple[str, int]]:
+    """The tiers, as (model name, priority), of strategy `weighted` in which every `rpm` is given and no `weight`."""
+    found: set[tuple[str, int]] = set()
+    others: set[tuple[str, int]] = set()
+    for deployment in settings.model_list:
+        model = settings.models.get(deployment.model_name) or ModelSettings()
+        by_weight = "weight" in deployment.model_fields_set or deployment.rpm is None
+        if by_weight or (model.strategy or settings.routing.strategy) != "weighted":
+            others.add((deployment.model_name, deployment.priority))
+        else:
+            found.add((deployment.model_name, deployment.priority))
+    return found - others
 
 
 def _ids(deployments: Sequence[DeploymentSettings]) -> Iterator[str]:
@@ -63,7 +90,7 @@ def _tiers(deployments: list[Deployment]) -> tuple[tuple[Deployment, ...], ...]:
     return tuple(tuple(tiers[priority]) for priority in sorted(tiers))
 
 
-def _deployment(settings: DeploymentSettings, id_: str, folder: FilePath) -> Deployment:
+def _deployment(settings: DeploymentSettings, id_: str, weight: float, folder: FilePath) -> Deployment:
     keys = settings.api_keys if settings.api_key is None else (settings.api_key,)
     behaviour = Behaviour()
     if settings.mock is not None:
@@ -76,14 +103,20 @@ def _deployment(settings: DeploymentSettings, id_: str, folder: FilePath) -> Dep
         api_base=settings.api_base or "",
         api_keys=tuple(key.get_secret_value() for key in keys),
         mode=settings.mode,
-        weight=settings.weight,
+        weight=weight,
         priority=settings.priority,
-        prices=Prices(settings.input_cost_per_token, settings.output_cost_per_token),
+        prices=Prices(
+            settings.input_cost_per_token, settings.output_cost_per_token, settings.cached_input_cost_per_token
+        ),
         context_window=settings.context_window,
         max_output_tokens=settings.max_output_tokens,
         headers=MappingProxyType({name: value.get_secret_value() for name, value in settings.headers.items()}),
         tls=_tls(settings.tls, folder),
+        tags=frozenset(settings.tags),
         enabled=settings.enabled,
+        rpm=None if settings.rpm is None else settings.rpm.limit,
+        tpm=None if settings.tpm is None else settings.tpm.limit,
+        max_parallel_requests=settings.max_parallel_requests,
         options=behaviour if settings.provider == "mock" else None,
     )
 
@@ -119,7 +152,20 @@ def _policy(name: str, settings: Settings, fallbacks: Mapping[str, _Fallbacks], 
         context_window_fallbacks=targets("context_window_fallbacks") or (),
         content_policy_fallbacks=targets("content_policy_fallbacks") or (),
         cooldown=_cooldown(model.cooldown, routing.cooldown),
+        adaptive=_adaptive(model.adaptive, routing.adaptive),
+        queue=_queue(model.queue, routing.queue),
     )
+
+
+def _adaptive(own: AdaptiveSettings | None, shared: AdaptiveSettings) -> AdaptiveWeights:
+    given = {} if own is None else own.model_dump(include=own.model_fields_set)
+    return AdaptiveWeights(**{**shared.model_dump(), **given})
+
+
+def _queue(own: QueueSettings | None, shared: QueueSettings) -> QueuePolicy | None:
+    given = {} if own is None else own.model_dump(include=own.model_fields_set)
+    policy = QueuePolicy(**{**shared.model_dump(), **given})
+    return policy if policy.max_waiting else None
 
 
 def _cooldown(own: CooldownSettings | None, shared: CooldownSettings) -> CooldownPolicy:

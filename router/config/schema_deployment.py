@@ -29,6 +29,12 @@ from router.core.types import Kind
 from router.dialects.mock.behaviour import check_step
 
 
+def check_tag(tag: str) -> str:
+    if tag.startswith("!") or "," in tag:
+        raise ValueError("must not begin with ! nor hold a comma, or no request could name it")
+    return tag
+
+
 def _int_or_mapping(schema: JsonSchemaValue) -> None:
     mapping = dict(schema)
     schema.clear()
@@ -143,7 +149,8 @@ class DeploymentSettings(Section):
     api_version: Annotated[FilledText | None, OrNone] = None
     """Azure's `api-version`."""
     weight: Weight = 1.0
-    """Its share of the traffic, relative to the others of its tier."""
+    """Its share of the traffic, relative to the others of its tier. With strategy `weighted`, where no weight of a tier
+    is given but every `rpm`: that."""
     priority: Tier = 0
     """Its tier; lower ones are used first, higher ones once no deployment of a lower one is fit to serve."""
     rpm: Annotated[Limit | None, OrNone] = None
@@ -156,12 +163,14 @@ class DeploymentSettings(Section):
     """US dollars per prompt token; left out: unknown. 0 is a real price."""
     output_cost_per_token: Annotated[Amount | None, OrNone] = None
     """US dollars per completion token; left out: unknown."""
+    cached_input_cost_per_token: Annotated[Amount | None, OrNone] = None
+    """US dollars per prompt token that upstream had in its cache; left out: as other prompt tokens."""
     context_window: Annotated[Positive | None, OrNone] = None
     """Tokens of prompt and output together."""
     max_output_tokens: Annotated[Positive | None, OrNone] = None
     """Most tokens of one reply."""
-    tags: tuple[Name, ...] = ()
-    """Requests that name tags go to deployments that have them."""
+    tags: tuple[Annotated[Name, AfterValidator(check_tag)], ...] = ()
+    """Requests that name tags go to deployments that have all of them; those that name `!tag`, to ones without it."""
     headers: Annotated[dict[str, SecretStr], AfterValidator(check_headers)] = Field(default_factory=dict)
     """Sent with every request to it."""
     tls: TLSSettings = TLSSettings()

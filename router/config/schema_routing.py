@@ -29,6 +29,19 @@ class CooldownSettings(Section):
     """Longest rest, in seconds."""
 
 
+class AdaptiveSettings(Section):
+    """How much each part of the score counts for strategy `adaptive`; 0 leaves it out."""
+
+    load: Amount = 1.0
+    """Tokens under way."""
+    latency: Amount = 1.0
+    """Expected seconds to the first token, or for the whole reply."""
+    headroom: Amount = 1.0
+    """What is left of the limits."""
+    cost: Amount = 0.0
+    """What the request should cost; above the others, it decides."""
+
+
 class RetryBudgetSettings(Section):
     """How many retries a group may have, so that an outage is not multiplied."""
 
@@ -96,6 +109,8 @@ class RoutingSettings(Section):
     """For every model that has no entry in `fallbacks`."""
     cooldown: CooldownSettings = CooldownSettings()
     """The circuit breaker of each deployment."""
+    adaptive: AdaptiveSettings = AdaptiveSettings()
+    """The weights of strategy `adaptive`."""
     retry_budget: RetryBudgetSettings = RetryBudgetSettings()
     """Bounds retries of a model as a whole."""
     queue: QueueSettings = QueueSettings()
@@ -137,6 +152,8 @@ class ModelSettings(Section):
     """The models for prompts it refuses."""
     cooldown: CooldownSettings | None = None
     """Only what is given here differs from `routing.cooldown`."""
+    adaptive: AdaptiveSettings | None = None
+    """Only what is given here differs from `routing.adaptive`."""
     retry_budget: RetryBudgetSettings | None = None
     """See `routing.retry_budget`."""
     queue: QueueSettings | None = None

@@ -22,40 +22,31 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "state.redis_url": "sharing state through Redis",
         "state.namespace": "sharing state through Redis",
         "state.sync_interval": "sharing state through Redis",
-        "auth.keys.*.rpm": "limiting a key",
-        "auth.keys.*.tpm": "limiting a key",
-        "auth.keys.*.max_parallel_requests": "limiting a key",
+        "auth.keys.*.rpm.strict": "an exact limit",
+        "auth.keys.*.tpm.strict": "an exact limit",
         "auth.keys.*.max_budget": "a key's budget",
         "auth.keys.*.budget_period": "a key's budget",
-        "auth.keys.*.priority": "a key's priority",
         "auth.keys.*.allow": "overriding a deployment's settings from the client",
         "auth.keys.*.allowed_hosts": "overriding a deployment's settings from the client",
         "routing.retry_budget.ratio": "the retry budget",
         "routing.retry_budget.min_per_second": "the retry budget",
-        "routing.queue.max_waiting": "queueing",
         "routing.hedging.enabled": "hedging",
         "routing.drop_params": "dropping parameters",
         "routing.error_patterns.context_window": "adding error patterns",
         "routing.error_patterns.content_policy": "adding error patterns",
         "models.*.retry_budget.ratio": "the retry budget",
         "models.*.retry_budget.min_per_second": "the retry budget",
-        "models.*.queue.max_waiting": "queueing",
         "models.*.hedging.enabled": "hedging",
         "models.*.drop_params": "dropping parameters",
         "models.*.error_patterns.context_window": "adding error patterns",
         "models.*.error_patterns.content_policy": "adding error patterns",
         "model_list.*.api_version": "Azure's own API",
-        "model_list.*.rpm": "limiting a deployment",
-        "model_list.*.tpm": "limiting a deployment",
-        "model_list.*.max_parallel_requests": "limiting a deployment",
-        "model_list.*.tags": "routing by tags",
+        "model_list.*.rpm.strict": "an exact limit",
+        "model_list.*.tpm.strict": "an exact limit",
         "model_list.*.health_check": "checking health actively",
     }
 )
 
-PLANNED_STRATEGIES = (
-    *("weighted", "round-robin", "least-busy", "usage-based", "latency-based", "cost-based", "affinity", "adaptive"),
-)
 PLANNED_PROVIDERS = ("openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sagemaker", "huggingface", "mock")
 INSTEAD: Mapping[str, str] = MappingProxyType(
     {

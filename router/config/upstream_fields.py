@@ -31,6 +31,8 @@ def check_api_base(url: str) -> str:
         port = parts.port
     except ValueError:
         raise ValueError("is no valid address; it looks like https://host[:port][/path]") from None
+    if parts.scheme == "unix":
+        return _check_unix(url, parts.netloc, parts.path)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError("must begin with http:// or https:// and a host")
     if "@" in parts.netloc:
@@ -63,6 +65,16 @@ def check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         except ValueError as error:
             raise ValueError(f"the value of {lowered} {error}") from None
     return headers
+
+
+def _check_unix(url: str, netloc: str, path: str) -> str:
+    """`unix:///run/model.sock:/v1`: a socket's path and, behind a colon, the path on the server."""
+    socket, _, base = path.partition(":")
+    if netloc or not socket.strip("/") or "?" in url or "#" in url or len(socket.encode()) > 107:
+        raise ValueError("is no valid socket; it looks like unix:///run/model.sock:/v1")
+    if base and not base.startswith("/"):
+        raise ValueError("must have a path that begins with / behind the socket's, such as unix:///run/model.sock:/v1")
+    return f"unix://{socket}:{base}".rstrip("/:")
 
 
 def _is_host(netloc: str, host: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from router.core.errors import FailureKind
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
+from router.core.quota import Allowances
 from router.core.types import Kind, Usage
 
 
@@ -55,13 +56,22 @@ class Recovered(NamedTuple):
     deployment: str
 
 
+class Queued(NamedTuple):
+    """A request has left the queue of a model group after `waited` seconds: it was its turn, or its time was over, or
+    the room full, or there was nothing (more) to wait for, or its client went away."""
+
+    group: str
+    outcome: Literal["served", "timeout", "full", "refused", "client_gone"]
+    waited: float
+
+
 @dataclass(slots=True)
 class Finished:
     """One client request is over: the access log's line. Filled in while it runs and emitted once.
 
     `model` is the configured name that was asked for (`other` for one that is not), `outcome` one of `ok`, `error`,
     `client_gone`, `broken`; times in seconds, `received` on the wall clock; `upstream` is the time spent waiting for
-    attempts; `cost` in US dollars, None where unknown.
+    attempts; `cost` in US dollars, None where unknown; `allowances` what its key had left, None without limits.
     """
 
     request_id: str
@@ -82,7 +92,8 @@ class Finished:
     duration: float = 0.0
     first_token: float | None = None
     upstream: float = 0.0
+    allowances: Allowances | None = None
 
 
-Event = Attempted | Rejected | FellBack | Cooled | Recovered | Finished
+Event = Attempted | Rejected | FellBack | Cooled | Recovered | Queued | Finished
 Observer = Callable[[Event], None]

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from router.core.errors import FailureKind, RouterError, UpstreamFailure
 from router.core.filters import Reason
+from router.core.limits import UNKNOWN_WAIT
 from router.core.plan import Rejection
 from router.core.types import ModelGroup
 
-_TRIAL_SECONDS = 1.0
-"""A wait to name while a half-open trial, which nobody knows the length of, is under way."""
+LIMITS = (Reason.RPM, Reason.TPM, Reason.PARALLEL)
 
 
 class FailedAttempt(NamedTuple):
@@ -35,10 +35,12 @@ def exhausted_error(
     now: float,
     *,
     deadline: bool,
+    tokens: int = 1,
 ) -> RouterError:
-    """One error for the whole request. `rejections` are the first group's, used where nothing was sent at all."""
+    """One error for the whole request. `rejections` are the first group's, used where nothing was sent at all; `tokens`
+    what the request was expected to take."""
     if not failures:
-        return _never_sent(group, rejections, now, deadline=deadline)
+        return _never_sent(group, rejections, now, deadline=deadline, tokens=tokens)
     last = failures[-1].failure
     told = f"{group.name}: {describe(failures)}"
     if last.kind in _UPSTREAMS_WORD:
@@ -48,10 +50,11 @@ def exhausted_error(
     if deadline or last.kind in _TIMEOUTS:
         return RouterError(504, "timeout", told, type="timeout_error", should_retry=False)
     if last.kind is FailureKind.RATE_LIMITED:
+        wait = _first_named(failures)
+        again = False if wait is None else None
         return RouterError(
-            429, "rate_limit_exceeded", told, type="rate_limit_error", retry_after=(wait := _first_named(failures)),
-            should_retry=False if wait is None else None,
-        )  # fmt: skip
+            429, "rate_limit_exceeded", told, type="rate_limit_error", retry_after=wait, should_retry=again
+        )
     if last.kind is FailureKind.AUTH:
         return RouterError(502, "upstream_auth_error", told, type="api_error", should_retry=False)
     if last.kind is FailureKind.NOT_FOUND and "*" in group.name:
@@ -72,20 +75,36 @@ def _first_named(failures: Sequence[FailedAttempt]) -> float | None:
     return min((failure.retry_after for failure in limited if failure.retry_after is not None), default=None)
 
 
-def _never_sent(group: ModelGroup, rejections: Sequence[Rejection], now: float, *, deadline: bool) -> RouterError:
+def rate_limited(rejection: Rejection) -> bool:
+    """Whether the candidate is sound, and only has had too much: by its limits, upstream's word or a 429."""
+    if rejection.reason is Reason.COOLDOWN:
+        return rejection.candidate.load.rate_limited
+    return rejection.reason in LIMITS
+
+
+def _never_sent(
+    group: ModelGroup, rejections: Sequence[Rejection], now: float, *, deadline: bool, tokens: int
+) -> RouterError:
     if deadline:
         return RouterError(
             504, "timeout", f"{group.name}: the time ran out before anything was sent", type="timeout_error",
             should_retry=False,
         )  # fmt: skip
     reasons = {rejection.reason for rejection in rejections}
-    resting = [item for item in rejections if item.reason in (Reason.COOLDOWN, Reason.UNHEALTHY)]
+    resting = [item for item in rejections if item.reason in (Reason.COOLDOWN, Reason.UNHEALTHY, *LIMITS)]
     if resting:
-        wait = min(item.candidate.frees_at(now) for item in resting) - now or _TRIAL_SECONDS
+        # Nobody knows how long a half-open trial takes, nor when the first of those under way ends.
+        wait = min(item.candidate.frees_at(now, tokens) for item in resting) - now or UNKNOWN_WAIT
         told = f"{group.name}: every deployment is resting after failures; the first is asked again in {wait:.1f} s"
-        if all(item.reason is Reason.COOLDOWN and item.candidate.load.rate_limited for item in resting):
+        at_limit = any(item.reason in LIMITS for item in resting)
+        if at_limit:
+            told = f"{group.name}: every deployment is at its limit; the first is free again in {wait:.1f} s"
+        if at_limit or all(rate_limited(item) for item in resting):
             return RouterError(429, "rate_limit_exceeded", told, type="rate_limit_error", retry_after=wait)
         return RouterError(503, "no_deployment_available", told, type="api_error", retry_after=wait)
+    if Reason.TAGS in reasons:
+        told = f"{group.name}: no deployment of this model has the tags that the request asks for"
+        return RouterError(400, "no_deployment_with_tags", told, param="tags")
     if Reason.CAPABILITY in reasons:
         told = f"{group.name}: no deployment of this model serves this kind of request"
         return RouterError(400, "unsupported_operation", told, param="model")

@@ -18,13 +18,13 @@ from random import Random
 from typing import NamedTuple
 
 from router.core.catalogue import Catalogue
+from router.core.choice import choose
 from router.core.errors import FailureKind, RouterError, UpstreamFailure
-from router.core.exhausted import FailedAttempt, exhausted_error
+from router.core.exhausted import FailedAttempt, exhausted_error, rate_limited
 from router.core.filters import FILTERS, Reason, context_window
 from router.core.load import Candidate, Snapshot
-from router.core.plan import Rejection, plan
+from router.core.plan import Rejection
 from router.core.retry import Action, Health, Verdict, backoff, judge
-from router.core.strategies import STRATEGIES
 from router.core.types import ModelGroup, RouteRequest
 
 
@@ -43,9 +43,13 @@ class Wait(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Nothing is left to do: this is the answer."""
+    """Nothing is left to do: this is the answer.
+
+    `full`: the group's candidates that would serve the request but for a limit or a 429, where nothing has been sent.
+    """
 
     error: RouterError
+    full: Sequence[Candidate] = ()
 
 
 Step = Try | Wait | Stop
@@ -66,6 +70,7 @@ _FALLBACK_KINDS = {
 _STAY = (Action.ELSEWHERE, Action.NEVER_SAME)
 _BREAKER_FAILURES = (Health.FAILURE, Health.CONNECTION_FAILURE)
 _ANY_SIZE = tuple(filter_ for filter_ in FILTERS if filter_ is not context_window)
+_HELD = Reason.ALREADY_TRIED
 
 
 class Failover:
@@ -78,8 +83,9 @@ class Failover:
         catalogue: Catalogue,
         rng: Random,
         rejected: Callable[[Sequence[Rejection]], None],
+        held: Collection[str] = (),
     ) -> None:
-        """`rejected` hears of every filter's decision."""
+        """`rejected` hears of every filter's decision; `held` are backends whose next slot is somebody else's."""
         self.request = request
         self.first = group
         self.attempts = 0
@@ -87,14 +93,16 @@ class Failover:
         self.fallback: FallbackKind | None = None
         self._catalogue = catalogue
         self._rng = rng
-        self._rejected = rejected
+        self.rejected = rejected
         self._visited: set[str] = set()
         self._tried: set[str] = set()
+        self._held = held
         self._never: set[str] = set()
         self._opened: set[Action] = set()
         self._passed_over: ModelGroup | None = None
         self._first_rejections: Sequence[Rejection] = ()
         self._attempts_here = 0
+        self._retries = 0
         self._action = Action.ELSEWHERE
         self._max_attempts = group.policy.max_attempts
         self._enter(group)
@@ -157,7 +165,7 @@ class Failover:
     def _stay(self, view: Snapshot) -> Step | None:
         """Another candidate of this group, or one of those tried once more; None where the group has
         nothing to offer."""
-        chosen, rejections = self._choose(view, self._tried)
+        chosen, rejections = self._choose(view, self._tried or self._held)
         if chosen is not None:
             return self._begin(chosen)
         if self._attempts_here:
@@ -189,23 +197,24 @@ class Failover:
         ]
         if not tried:
             return None
-        frees_in = min(candidate.frees_at(view.now) for candidate in tried) - view.now
+        tokens = view.tokens(self.request, self.group.name)
+        frees_in = min(candidate.frees_at(view.now, tokens) for candidate in tried) - view.now
         last = self.failures[-1].failure
         named = self._action is Action.ELSEWHERE and last.retry_after is not None
         if frees_in > 0.0 and not named and last.kind is not FailureKind.RATE_LIMITED:
             return None  # a breaker has opened, and nobody named a time to come back
+        if frees_in > 0.0 and self._fallback_group() is not None:
+            return None  # somebody else can serve now
         seconds = frees_in + backoff(self._repeats, self._rng.random())
         return seconds if view.now + seconds < self.request.deadline else None
 
     def _choose(self, view: Snapshot, tried: Collection[str]) -> tuple[Candidate | None, Sequence[Rejection]]:
-        candidates, rejections = plan(self.request, self.group, view, tried, self._filters)
+        chosen, rejections = choose(self.request, self.group, view, self._rng, tried, self._filters)
         if rejections:
-            self._rejected(rejections)
+            self.rejected(rejections)
             if self.group is self.first and not self.attempts:
                 self._first_rejections = rejections
-        if not candidates:
-            return None, rejections
-        return STRATEGIES[self.group.policy.strategy].choose(self.request, candidates, view, self._rng), rejections
+        return chosen, rejections
 
     def _begin(self, candidate: Candidate) -> Try:
         self._tried.add(candidate.deployment.backend)
@@ -238,4 +247,8 @@ class Failover:
         return names
 
     def _stop(self, view: Snapshot, *, deadline: bool = False) -> Stop:
-        return Stop(exhausted_error(self.first, self.failures, self._first_rejections, view.now, deadline=deadline))
+        tokens = view.tokens(self.request, self.first.name)
+        rejections = self._first_rejections
+        error = exhausted_error(self.first, self.failures, rejections, view.now, deadline=deadline, tokens=tokens)
+        untried = () if self.attempts or deadline else rejections  # so that ALREADY_TRIED means held
+        return Stop(error, [each.candidate for each in untried if rate_limited(each) or each.reason is _HELD])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
+from router.core.limits import shortage
 from router.core.load import Candidate, Snapshot
 from router.core.types import RouteRequest
 
@@ -19,7 +20,11 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     COOLDOWN = "cooldown"
     UNHEALTHY = "unhealthy"
+    RPM = "rpm"
+    TPM = "tpm"
+    PARALLEL = "parallel"
     CONTEXT_WINDOW = "context_window"
+    TAGS = "tags"
     CAPABILITY = "capability"
     ALREADY_TRIED = "already_tried"
 
@@ -37,8 +42,26 @@ def capability(request: RouteRequest, candidate: Candidate, view: Snapshot) -> R
     return None if mode is None or mode == request.kind else Reason.CAPABILITY
 
 
+def tags(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
+    """A deployment must have every tag that the request wants, and none that it does not."""
+    asked = request.tags
+    if asked is None:
+        return None
+    own = candidate.deployment.tags
+    return None if asked.wanted <= own and asked.unwanted.isdisjoint(own) else Reason.TAGS
+
+
 def unhealthy(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
     return None if candidate.load.breaker.admits(view.now) else Reason.UNHEALTHY
+
+
+def limits(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
+    """One of its limits, or of upstream's, leaves no room for the request: `rpm`, `tpm` or `parallel`."""
+    deployment, load = candidate
+    if deployment.limits is None and not load.heard:
+        return None
+    short = shortage(candidate, view.now, view.tokens(request, deployment.model_name))
+    return None if short is None else Reason(short)
 
 
 def cooldown(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
@@ -53,5 +76,31 @@ def context_window(request: RouteRequest, candidate: Candidate, view: Snapshot) 
     return Reason.CONTEXT_WINDOW
 
 
-FILTERS: tuple[Filter, ...] = (disabled, capability, unhealthy, cooldown, context_window)
+FILTERS: tuple[Filter, ...] = (disabled, capability, tags, unhealthy, limits, cooldown, context_window)
 """In the order they are asked; the first reason found is the one that is told."""
+
+
+def reason_against(
+    request: RouteRequest, candidate: Candidate, view: Snapshot, filters: tuple[Filter, ...] = FILTERS
+) -> Reason | None:
+    """The first reason that one of `filters` finds."""
+    for reject in filters:
+        reason = reject(request, candidate, view)
+        if reason is not None:
+            return reason
+    return None
+
+
+def is_fit(request: RouteRequest, candidate: Candidate, view: Snapshot) -> bool:
+    """Whether none of FILTERS has a reason. Their usual answers are read off without asking them."""
+    deployment, load = candidate
+    breaker, mode, window = load.breaker, deployment.mode, deployment.context_window
+    return (
+        deployment.enabled
+        and (mode is None or mode == request.kind)
+        and (request.tags is None or tags(request, candidate, view) is None)
+        and (breaker.open_until is None or breaker.admits(view.now))
+        and ((deployment.limits is None and not load.heard) or limits(request, candidate, view) is None)
+        and ((not load.heard and load.keys[load.next_key].until <= view.now) or load.usable_key(view.now) is not None)
+        and (window is None or request.estimate.prompt_tokens < WINDOW_DOUBT * window)
+    )

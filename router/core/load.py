@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
+from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.breaker import Breaker
-from router.core.types import Deployment, ModelGroup
+from router.core.estimators import Ewma
+from router.core.latency import Latency
+from router.core.limits import Meter
+from router.core.quota import Quota
+from router.core.standing import Standing
+from router.core.types import Deployment, Estimate, ModelGroup, RouteRequest, RoutingPolicy
 
 KEY_COOLDOWN_BASE = 5.0
 """Seconds a key rests after a 429 that named no time; doubles with every further one."""
@@ -15,15 +22,17 @@ KEY_COOLDOWN_BASE = 5.0
 class KeyHealth:
     """One API key's rest after a 429 or a refusal. `until` in clock seconds, `streak` the rests in a row.
 
-    `refused`: it rests because upstream would not have it, or its account is out of money.
+    `refused`: it rests because upstream would not have it, or its account is out of money. `quota`: what upstream says
+    is left of its limits; None until it has said so.
     """
 
-    __slots__ = ("refused", "streak", "until")
+    __slots__ = ("quota", "refused", "streak", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
         self.streak = 0
         self.refused = False
+        self.quota: Quota | None = None
 
     def cool(self, now: float, seconds: float | None, longest: float) -> float:
         """Rest for `seconds`, or for 5 s doubling up to `longest`; a later end wins. Returns the seconds from now.
@@ -41,18 +50,26 @@ class KeyHealth:
 class BackendLoad:
     """What is known now of one backend. `in_flight` counts this replica's requests, `siblings` the other replicas'.
 
-    `turn` is the backend's virtual time for round-robin: picks / weight.
+    `turn` is the backend's virtual time for round-robin: picks / weight. `outstanding` are the tokens still to come of
+    what this replica has sent there: prompts not yet answered, and output. `meter` counts for the limits, None where no
+    deployment of it has any; `heard`: some key has a quota.
     """
 
-    __slots__ = ("breaker", "in_flight", "keys", "next_key", "siblings", "turn")
+    __slots__ = ("breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding", "siblings",
+                 "standing", "turn")  # fmt: skip
 
     def __init__(self, keys: int) -> None:
         self.in_flight = 0
         self.siblings = 0
+        self.outstanding = 0
         self.turn = 0.0
         self.breaker = Breaker()
+        self.latency = Latency()
+        self.standing = Standing()
         self.keys = [KeyHealth() for _ in range(max(keys, 1))]
         self.next_key = 0
+        self.meter: Meter | None = None
+        self.heard = False
 
     @property
     def rate_limited(self) -> bool:
@@ -60,11 +77,12 @@ class BackendLoad:
         return not all(key.refused for key in self.keys)
 
     def usable_key(self, now: float) -> int | None:
-        """The index of the key whose turn it is among those not resting; None where all rest."""
+        """The index of the key whose turn it is among those that neither rest nor are used up; None without any."""
         count = len(self.keys)
         for offset in range(count):
             index = (self.next_key + offset) % count
-            if self.keys[index].until <= now:
+            key = self.keys[index]
+            if key.until <= now and (key.quota is None or key.quota.shortage(now) is None):
                 return index
         return None
 
@@ -75,23 +93,76 @@ class Candidate(NamedTuple):
     deployment: Deployment
     load: BackendLoad
 
-    def frees_at(self, now: float) -> float:
-        """When it may be asked again, in clock seconds (now or earlier: at once)."""
-        key = min(health.until for health in self.load.keys)
-        return max(key, self.load.breaker.open_until or now, now)
+    def frees_at(self, now: float, tokens: int = 1) -> float:
+        """When it may be sent a request of `tokens`, if nothing else comes; clock seconds, `now` where it may already.
+
+        `now`, too, for a deployment with all it may serve at once under way: who knows when the first of them ends.
+        """
+        load, limits = self.load, self.deployment.limits
+        moment = min(
+            health.until if health.quota is None else max(health.until, health.quota.frees_at(now))
+            for health in load.keys
+        )
+        moment = max(moment, load.breaker.open_until or now, now)
+        if limits is None or load.meter is None:
+            return moment
+        return max(moment, load.meter.frees_at(limits, now, tokens))
+
+
+_NOTHING: Mapping[str, Ewma] = MappingProxyType({})
+_NO_POLICIES: Mapping[str, RoutingPolicy] = MappingProxyType({})
 
 
 class Snapshot:
-    """What one decision reads. `now` is the only clock; `turns` are the groups' virtual times for round-robin."""
+    """What one decision reads. `now` is the only clock.
 
-    __slots__ = ("now", "tiers_of", "turns")
+    By model name: `turns` are the groups' virtual times for round-robin, `outputs` their usual output in tokens,
+    `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured.
+    """
+
+    __slots__ = ("cached", "now", "outputs", "policies", "tiers_of", "turns")
 
     def __init__(
-        self, now: float, tiers_of: Mapping[str, Sequence[Sequence[Candidate]]], turns: Mapping[str, float]
+        self,
+        now: float,
+        tiers_of: Mapping[str, Sequence[Sequence[Candidate]]],
+        turns: Mapping[str, float],
+        outputs: Mapping[str, Ewma] = _NOTHING,
+        cached: Mapping[str, Ewma] = _NOTHING,
+        policies: Mapping[str, RoutingPolicy] = _NO_POLICIES,
     ) -> None:
         self.now = now
         self.tiers_of = tiers_of
         self.turns = turns
+        self.outputs = outputs
+        self.cached = cached
+        self.policies = policies
 
     def tiers(self, group: ModelGroup) -> Sequence[Sequence[Candidate]]:
         return self.tiers_of[group.name]
+
+    def tier_size(self, candidate: Candidate) -> int:
+        """How many share `candidate`'s tier, fit to serve or not."""
+        deployment = candidate.deployment
+        for tier in self.tiers_of.get(deployment.model_name, ()):
+            if tier and tier[0].deployment.priority == deployment.priority:
+                return len(tier)
+        return 0
+
+    def tokens(self, request: RouteRequest, model_name: str) -> int:
+        """Tokens to expect of `request` in all: what limits are asked for."""
+        return request.estimate.prompt_tokens + ceil(self.expected_output(request, model_name))
+
+    def expect(self, request: RouteRequest, model_name: str) -> Estimate:
+        """The same as what a lease reserves."""
+        asked = request.estimate
+        output = ceil(self.expected_output(request, model_name))
+        return asked if output == asked.output_tokens else Estimate(asked.prompt_tokens, output)
+
+    def expected_output(self, request: RouteRequest, model_name: str) -> float:
+        """Output tokens to expect of `request`: what the model usually gives, capped by what the request allows."""
+        usual = self.outputs.get(model_name)
+        known = None if usual is None else usual.value
+        if known is None:
+            return float(request.estimate.output_tokens)
+        return known if request.max_output is None else min(known, float(request.max_output))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from router.core.filters import FILTERS, Filter, Reason
+from router.core.filters import FILTERS, Filter, Reason, is_fit, reason_against
 from router.core.load import Candidate, Snapshot
 from router.core.types import ModelGroup, RouteRequest
 
@@ -29,21 +29,49 @@ def plan(
     tried: Collection[str] = (),
     filters: tuple[Filter, ...] = FILTERS,
 ) -> Plan:
-    """Filter the group tier by tier. `tried` holds the backends this request has already been sent to."""
+    """Filter the group tier by tier, looking at everyone. `tried` holds the backends this request has already been
+    sent to. What routes a request is `choice.choose`, which in a large tier looks at a few only."""
     rejections: list[Rejection] = []
     for tier in view.tiers(group):
-        candidates = []
-        for candidate in tier:
-            if candidate.deployment.backend in tried:
-                rejections.append(Rejection(candidate, Reason.ALREADY_TRIED))
-                continue
-            for reject in filters:
-                reason = reject(request, candidate, view)
-                if reason is not None:
-                    rejections.append(Rejection(candidate, reason))
-                    break
-            else:
-                candidates.append(candidate)
+        candidates = sift(request, tier, view, tried, filters, rejections)
         if candidates:
             return Plan(candidates, rejections)
     return Plan([], rejections)
+
+
+def sift(
+    request: RouteRequest,
+    candidates: Sequence[Candidate],
+    view: Snapshot,
+    tried: Collection[str],
+    filters: tuple[Filter, ...],
+    rejections: list[Rejection],
+) -> list[Candidate]:
+    """Those fit to serve. The others are added to `rejections`, each with the first reason found."""
+    if filters is FILTERS and not tried:
+        found = [candidate for candidate in candidates if is_fit(request, candidate, view)]
+        if len(found) == len(candidates):
+            return found
+    found = []
+    for candidate in candidates:
+        reason = reason_to_pass_over(request, candidate, view, tried, filters)
+        if reason is None:
+            found.append(candidate)
+        else:
+            rejections.append(Rejection(candidate, reason))
+    return found
+
+
+def reason_to_pass_over(
+    request: RouteRequest,
+    candidate: Candidate,
+    view: Snapshot,
+    tried: Collection[str],
+    filters: tuple[Filter, ...],
+) -> Reason | None:
+    """The first reason found; None where there is none."""
+    if candidate.deployment.backend in tried:
+        return Reason.ALREADY_TRIED
+    if filters is FILTERS and is_fit(request, candidate, view):
+        return None
+    return reason_against(request, candidate, view, filters)

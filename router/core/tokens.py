@@ -12,8 +12,13 @@ BYTES_PER_TOKEN = 4.0
 DEFAULT_OUTPUT_TOKENS = 256
 
 
+def max_output(body: Mapping[str, Any]) -> int | None:
+    """The most output tokens a request allows; None where it does not say."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return limit if isinstance(limit, int) else None
+
+
 def estimate(body_bytes: int, body: Mapping[str, Any]) -> Estimate:
     """Expected tokens of a request whose JSON has `body_bytes` bytes; output as asked for, else a usual length."""
-    limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    output = limit if isinstance(limit, int) else DEFAULT_OUTPUT_TOKENS
-    return Estimate(int(body_bytes / BYTES_PER_TOKEN), output)
+    limit = max_output(body)
+    return Estimate(int(body_bytes / BYTES_PER_TOKEN), DEFAULT_OUTPUT_TOKENS if limit is None else limit)

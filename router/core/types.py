@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from router.core.hashing import hash_of
 
 Kind = Literal["chat", "completion", "embedding"]
 """What a client asks for: chat completions, legacy text completions or embeddings."""
@@ -15,24 +17,29 @@ KINDS: tuple[Kind, ...] = ("chat", "completion", "embedding")
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars per token. None is unknown; 0.0 is a real price."""
+    """US dollars per token. None is unknown; 0.0 is a real price. `cached_input` is for prompt tokens that upstream had
+    in its cache; unknown, they cost what the others do."""
 
     input: float | None = None
     output: float | None = None
+    cached_input: float | None = None
 
     def cost(self, usage: Usage) -> float | None:
         """Dollars for `usage`, or None where a needed price is unknown."""
         if self.input is None or (self.output is None and usage.completion_tokens):
             return None
-        return usage.prompt_tokens * self.input + usage.completion_tokens * (self.output or 0.0)
+        cached_price = self.input if self.cached_input is None else self.cached_input
+        prompt = (usage.prompt_tokens - usage.cached_tokens) * self.input + usage.cached_tokens * cached_price
+        return prompt + usage.completion_tokens * (self.output or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as upstream reported them."""
+    """Tokens as upstream reported them. `cached_tokens` are those of the prompt that it had in its cache."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,10 @@ class Estimate:
 
     prompt_tokens: int
     output_tokens: int
+
+    @property
+    def total(self) -> int:
+        return self.prompt_tokens + self.output_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +65,32 @@ class TLS:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be used in any minute, and at once. None is unlimited."""
+
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel_requests: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitSubject:
+    """Whose limits they are. What is used is counted by `name`: a backend's, or `key:` and a client key's."""
+
+    name: str
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One place a model is served: where it is, how to sign in, what it costs and how much of the traffic it should
     get.
 
     `weight` is relative within its tier, `priority` the tier (lower first), `context_window` and `max_output_tokens`
-    are in tokens. `options` holds settings only the deployment's provider knows.
+    are in tokens; `tags` are what requests may ask for. `options` holds settings only the deployment's provider knows.
     """
 
     id: str
@@ -76,14 +107,26 @@ class Deployment:
     max_output_tokens: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: TLS = TLS()
+    tags: frozenset[str] = frozenset()
     enabled: bool = True
     options: object = None
     backend: str = ""
     """Whose load and health this is: the same for every name and position one upstream is listed under."""
+    place: int = field(default=0, init=False, repr=False, compare=False)
+    """64 bits made from `backend`, the same in every process: where it stands among hashes."""
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel_requests: int | None = None
+    limits: Limits | None = field(default=None, init=False, repr=False, compare=False)
+    """The three above in one, None without any: the deployment's own, but used up by all that its backend serves."""
 
     def __post_init__(self) -> None:
         if not self.backend:
             object.__setattr__(self, "backend", backend_of(self))
+        object.__setattr__(self, "place", hash_of(self.backend))
+        limits = Limits(self.rpm, self.tpm, self.max_parallel_requests)
+        if limits != NO_LIMITS:
+            object.__setattr__(self, "limits", limits)
 
     def __hash__(self) -> int:
         return hash((self.id, self.model))  # out of one wildcard come many models under one id
@@ -110,6 +153,24 @@ class CooldownPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class AdaptiveWeights:
+    """How much each part of the `adaptive` score counts: exponents, 0 leaves it out."""
+
+    load: float = 1.0
+    latency: float = 1.0
+    headroom: float = 1.0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """How many requests of a model group may wait for a slot instead of a 429, and for how many seconds."""
+
+    max_waiting: int
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingPolicy:
     """How one model group is routed. Times in seconds."""
 
@@ -125,6 +186,8 @@ class RoutingPolicy:
     context_window_fallbacks: tuple[str, ...] = ()
     content_policy_fallbacks: tuple[str, ...] = ()
     cooldown: CooldownPolicy = CooldownPolicy()
+    adaptive: AdaptiveWeights = AdaptiveWeights()
+    queue: QueuePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +204,30 @@ class ModelGroup:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is asking. `models` are patterns (`gpt-4o`, `claude-*`); empty allows every model."""
+    """Who is asking. `models` are patterns (`gpt-4o`, `claude-*`); empty allows every model.
+
+    `priority` is the place in a queue, lower first; `subject` the limits, None without any.
+    """
 
     name: str
     models: tuple[str, ...] = ()
     admin: bool = False
+    priority: int = 0
+    subject: LimitSubject | None = None
+
+
+class Tags(NamedTuple):
+    """What a request wants of a deployment's tags: all of the one kind, none of the other."""
+
+    wanted: frozenset[str]
+    unwanted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class RouteRequest:
-    """What routing knows of one request. `deadline` is in the clock's seconds; `timeout` is what it was made from."""
+    """What routing knows of one request. `deadline` is in the clock's seconds, `max_output` the most output tokens it
+    allows; None where it does not say. `key` names the client's key, and `priority` is its place in a queue. `affinity`
+    gives what requests that belong together have in common, and is called only where somebody wants to know."""
 
     kind: Kind
     model: str
@@ -160,3 +237,8 @@ class RouteRequest:
     num_retries: int | None = None
     fallbacks: tuple[str, ...] | None = None
     context_window_fallbacks: tuple[str, ...] | None = None
+    max_output: int | None = None
+    key: str = ""
+    priority: int = 0
+    tags: Tags | None = None
+    affinity: Callable[[], str] | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from router.core.errors import UpstreamFailure
+from router.core.quota import Allowances
 from router.core.types import TLS, Deployment, Kind, Usage
 
 Headers = Mapping[bytes, bytes]
@@ -22,13 +23,29 @@ class Origin(NamedTuple):
     tls: TLS = TLS()
 
 
+class BodySource(Protocol):
+    """A request body that is still coming from the client. `length` is in bytes; None: it is sent in chunks, and the
+    head says so (`transfer-encoding: chunked`)."""
+
+    @property
+    def length(self) -> int | None: ...
+
+    async def read(self) -> bytes:
+        """The next piece, or nothing at the end. Raises what keeps the client's body from coming; a call that is
+        cancelled loses nothing."""
+
+
 class WireRequest(NamedTuple):
-    """One request as upstream will read it: `head` ends with its blank line, `body` follows it."""
+    """One request as upstream will read it: `head` ends with its blank line, `body` follows it.
+
+    `source`, where there is one, is the body instead: it is read while it is sent, and so can be sent only once.
+    """
 
     origin: Origin
     head: bytes
     body: bytes
     deployment: Deployment
+    source: BodySource | None = None
 
 
 @dataclass(slots=True)
@@ -83,3 +100,6 @@ class Dialect(Protocol):
 
     def failure(self, status: int, headers: Headers, body: bytes) -> UpstreamFailure:
         """The facts of an error reply."""
+
+    def allowances(self, headers: Headers) -> Allowances | None:
+        """What any reply tells of upstream's limits; None where it does not."""

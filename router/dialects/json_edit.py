@@ -14,6 +14,8 @@ import orjson
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],]', re.DOTALL)
 """Possessive throughout: with backtracking, a string of 20 MB takes seconds and gigabytes."""
+_FEW = 32
+"""Names up to which a search for each costs less than reading everything; without it, a body could cost minutes."""
 
 
 class DuplicateKey(ValueError):
@@ -31,7 +33,7 @@ def refuse_duplicates(raw: bytes, body: Mapping[str, Any]) -> None:
     that settles nearly every request with one pass of a substring search a name. Only the doubtful ones are read in
     full.
     """
-    if b"\\u" not in raw:
+    if len(body) <= _FEW and not _has_escapes(raw):
         for name in body:
             if not name.isidentifier():
                 break
@@ -72,7 +74,7 @@ def top_level_names(raw: bytes) -> list[str]:
 def replace_model(raw: bytes, body: Mapping[str, Any], model: bytes) -> bytes | None:
     """`raw` with `model` (JSON, quotes included) as its model, or None where its place is in doubt."""
     at = raw.find(b'"model"')
-    if at < 0 or raw.rfind(b'"model"') != at or b"\\u" in raw:
+    if at < 0 or raw.rfind(b'"model"') != at or _has_escapes(raw):
         return None
     start = at + 7
     while raw[start] in b" \t\r\n:":
@@ -81,6 +83,11 @@ def replace_model(raw: bytes, body: Mapping[str, Any], model: bytes) -> bytes | 
     if not raw.startswith(old, start):
         return None
     return raw[:start] + model + raw[start + len(old) :]
+
+
+def _has_escapes(raw: bytes) -> bool:
+    """Whether a letter may be written as `\\uXXXX`. Looking for the backslash alone first is 20 times as fast."""
+    return b"\\" in raw and b"\\u" in raw
 
 
 def prepend(raw: bytes, member: bytes) -> bytes:

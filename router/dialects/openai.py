@@ -10,7 +10,9 @@ import orjson
 
 from router import __version__
 from router.core.errors import FailureKind, UpstreamFailure
+from router.core.quota import Allowances
 from router.core.types import Deployment, Kind
+from router.dialects.allowances import openai_allowances
 from router.dialects.base import Headers, InferenceRequest, Origin, Reply, WireRequest
 from router.dialects.json_edit import prepend, replace_model
 from router.dialects.openai_stream import OpenAIStream, error_failure, read_usage
@@ -59,16 +61,22 @@ class OpenAIDialect:
     def failure(self, status: int, headers: Headers, body: bytes) -> UpstreamFailure:
         return failure_of(status, headers, body)
 
+    def allowances(self, headers: Headers) -> Allowances | None:
+        return openai_allowances(headers)
+
     def origin(self, deployment: Deployment) -> Origin:
         """Where `deployment` is reached."""
         base = urlsplit(deployment.api_base)
+        if base.scheme == "unix":
+            return Origin("unix", base.path.partition(":")[0], 0, deployment.tls)
         port = base.port or (443 if base.scheme == "https" else 80)
         return Origin(base.scheme, base.hostname or "", port, deployment.tls)
 
     def _head(self, deployment: Deployment, kind: Kind, key: str) -> bytes:
         base = urlsplit(deployment.api_base)
+        path = base.path if base.scheme != "unix" else base.path.partition(":")[2]
         fields = {
-            "host": base.netloc.rpartition("@")[2],
+            "host": base.netloc.rpartition("@")[2] or "localhost",
             "user-agent": f"llm-router/{__version__}",
             "accept-encoding": "identity",
             "content-type": "application/json",
@@ -76,7 +84,7 @@ class OpenAIDialect:
         if key:
             fields["authorization"] = f"Bearer {key}"
         fields.update({name.lower(): value for name, value in deployment.headers.items()})
-        lines = [f"POST {base.path.rstrip('/')}{PATHS[kind]} HTTP/1.1"]
+        lines = [f"POST {path.rstrip('/')}{PATHS[kind]} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
         return "".join(line + "\r\n" for line in lines).encode("latin-1")
 

@@ -8,10 +8,11 @@ import orjson
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import Usage
-from router.dialects.recognise import kind_of, read_error
+from router.dialects.recognise import error_body, has_openais_shape, is_error, kind_of, read_error
 from router.dialects.sse import EventSplitter, EventTooLarge, payload
 
 DONE = b"data: [DONE]\n\n"
+_TEXT = b'"content":"'
 _CONTENT = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
 
 
@@ -19,16 +20,35 @@ def read_usage(document: Any) -> Usage | None:
     """The token counts of a `usage` object; None where it is none."""
     if not isinstance(document, dict):
         return None
-    prompt, completion = document.get("prompt_tokens"), document.get("completion_tokens", 0)
-    if isinstance(prompt, int) and isinstance(completion, int):
-        return Usage(prompt, completion)
+    prompt, completion = document.get("prompt_tokens"), document.get("completion_tokens") or 0
+    if isinstance(prompt, int) and isinstance(completion, int) and prompt >= 0 and completion >= 0:
+        return Usage(prompt, completion, _cached(document.get("prompt_tokens_details"), prompt))
     return None
 
 
-class OpenAIStream:
-    """See `StreamDecoder`. Blocks of well-formed events without usage, error or end are returned as they came."""
+def _cached(details: Any, prompt: int) -> int:
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    return min(max(cached, 0), prompt) if isinstance(cached, int) else 0
 
-    __slots__ = ("_finish_seen", "_last", "_splitter", "_wants_usage", "failure", "finished", "started", "usage")
+
+class OpenAIStream:
+    """See `StreamDecoder`. Blocks of well-formed events without usage, error or end are returned as they came.
+
+    A stream's events are alike but for a few letters of text. Once one has been found plain, those that begin and end
+    as it did, with a piece of text and nothing else between, are known by that alone.
+    """
+
+    __slots__ = (
+        "_begin",
+        "_end",
+        "_finish_seen",
+        "_splitter",
+        "_wants_usage",
+        "failure",
+        "finished",
+        "started",
+        "usage",
+    )
 
     def __init__(self, wants_usage: bool) -> None:
         self.started = False
@@ -38,7 +58,7 @@ class OpenAIStream:
         self._wants_usage = wants_usage
         self._splitter = EventSplitter()
         self._finish_seen = False
-        self._last = b""
+        self._begin = self._end = b""
 
     def feed(self, data: bytes) -> bytes:
         if self.finished or self.failure is not None:
@@ -50,8 +70,7 @@ class OpenAIStream:
             return b""
         if not block:
             return b""
-        if self.started and self._is_plain(block):
-            self._last = block
+        if self.started and (self._is_alike(block) or self._is_plain(block)):
             return block
         return self._read(block)
 
@@ -61,26 +80,44 @@ class OpenAIStream:
             owed = self._read(self._splitter.rest + b"\n\n")
         if self.finished or self.failure is not None:
             return owed
-        if not self._finish_seen and self._last:
-            self._read(self._last)
         if self._finish_seen:
             self.finished = True
             return owed + DONE
         return owed
 
-    @staticmethod
-    def _is_plain(block: bytes) -> bool:
-        """Every event is one line `data: {…}` with a `choices`, and none can hold a usage, an error or the end."""
+    def _is_alike(self, block: bytes) -> bool:
+        begin, end = self._begin, self._end
+        if not begin or not block.startswith(begin) or not block.endswith(end):
+            return False
+        text = block[len(begin) : -len(end)]
+        if len(begin) + len(text) + len(end) != len(block):
+            return False
+        return b'"' not in text and b"\\" not in text and b"\n" not in text
+
+    def _learn(self, block: bytes) -> None:
+        """Remember how a single plain event begins and ends, around the text it brings."""
+        at = block.find(_TEXT)
+        if at >= 0 and block.count(b"\n\n") == 1:
+            begin = at + len(_TEXT)
+            end = block.find(b'"', begin)
+            if b"\\" not in block[begin:end]:
+                self._begin, self._end = block[:begin], block[end:]
+
+    def _is_plain(self, block: bytes) -> bool:
+        """Every event is one line `data: {…}` with a list of choices, and none can hold a usage, an error or an end."""
         events = block.count(b"\n\n")
-        return (
+        plain = (
             block.startswith(b"data: {")
             and block.count(b"\n") == 2 * events
             and block.count(b"\n\ndata: {") == events - 1
-            and block.count(b'"choices"') == events
-            and b'"usage":{' not in block
-            and b'"usage": {' not in block
+            and _has(block, events, b'"choices":[', b'"choices": [')
+            and _has(block, block.count(b'"finish_reason"'), b'"finish_reason":null', b'"finish_reason": null')
+            and _has(block, block.count(b'"usage"'), b'"usage":null', b'"usage": null')
             and b'"error"' not in block
         )
+        if plain:
+            self._learn(block)
+        return plain
 
     def _read(self, block: bytes) -> bytes:
         """Parse event by event; returns the frames that are for the client."""
@@ -89,58 +126,69 @@ class OpenAIStream:
             text = payload(event)
             if not text:
                 continue
-            if text == b"[DONE]":
+            if text.strip() == b"[DONE]":
                 self.finished = True
                 frames.append(DONE)
                 break
-            if self._note(text):
-                frames.append(b"data: " + text.replace(b"\n", b"") + b"\n\n")
+            frame = self._note(text)
+            if frame:
+                frames.append(b"data: " + frame.replace(b"\n", b"") + b"\n\n")
             if self.failure is not None:
                 break
         return b"".join(frames)
 
-    def _note(self, text: bytes) -> bool:
-        """Take the facts from one event. Returns whether the client is to have it."""
+    def _note(self, text: bytes) -> bytes:
+        """Take the facts from one event. Returns what the client is to have of it."""
         try:
             chunk = orjson.loads(text)
         except orjson.JSONDecodeError:
-            self.failure = UpstreamFailure(FailureKind.BAD_REPLY, "sent an event that is no JSON")
-            return False
+            return self._bad("sent an event that is no JSON")
         if not isinstance(chunk, dict):
-            self.failure = UpstreamFailure(FailureKind.BAD_REPLY, "sent an event that is no JSON object")
-            return False
-        if chunk.get("error"):
+            return self._bad("sent an event that is no JSON object")
+        if is_error(chunk):
             self.failure = error_failure(chunk)
-            return False
+            return b""
         usage = read_usage(chunk.get("usage"))
         if usage is not None:
             self.usage = usage
         choices = chunk.get("choices")
+        if choices is None:
+            text = orjson.dumps({**chunk, "choices": []})  # clients read it from every chunk
+        elif not isinstance(choices, list):
+            return self._bad("sent choices that are no list")
         if not choices:
-            return self._wants_usage or usage is None
+            return text if self._wants_usage or usage is None else b""
         for choice in choices:
+            if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
+                return self._bad("sent a choice that is none")
             if choice.get("finish_reason"):
                 self.started = self._finish_seen = True
-            elif choice.get("text"):
+            elif choice.get("text") or any((choice.get("delta") or {}).get(name) for name in _CONTENT):
                 self.started = True
-            else:
-                delta = choice.get("delta") or {}
-                if any(delta.get(name) for name in _CONTENT):
-                    self.started = True
-        return True
+        return text
+
+    def _bad(self, message: str) -> bytes:
+        self.failure = UpstreamFailure(FailureKind.BAD_REPLY, message)
+        return b""
+
+
+def _has(block: bytes, times: int, compact: bytes, spaced: bytes) -> bool:
+    """Whether a member stands in the block that often, in the one way of writing it or in the other."""
+    return not times or block.count(compact) == times or block.count(spaced) == times
 
 
 def error_failure(document: Any) -> UpstreamFailure:
     """The facts of an error that came with a success's status."""
     error = read_error(document)
-    status = int(error.code) if error.code.isdigit() and len(error.code) == 3 else 400
+    status = int(error.code) if error.code.isdecimal() and len(error.code) == 3 else 400
     kind = kind_of(status, error)
     if kind is FailureKind.REJECTED:
         kind = FailureKind.BAD_REPLY
     shown = kind in (FailureKind.CONTEXT_WINDOW, FailureKind.CONTENT_POLICY)
+    body = orjson.dumps({"error": document["error"]}) if has_openais_shape(document) else error_body(error)
     return UpstreamFailure(
         kind,
         error.message if shown else "sent an error with status 200",
         status=status if shown else 200,
-        body=orjson.dumps({"error": document["error"]}) if shown else b"",
+        body=body if shown else b"",
     )

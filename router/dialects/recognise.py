@@ -13,6 +13,8 @@ from router.dialects.base import Headers
 
 CONTEXT_WINDOW_CODES = frozenset({"context_length_exceeded", "model_max_prompt_tokens_exceeded"})
 CONTENT_POLICY_CODES = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
+MODEL_NOT_FOUND_CODE = "model_not_found"
+"""OpenAI's, on a 404, and on the 403 of a project that may not use the model."""
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 TEXT_STATUSES = (400, 413, 422)
@@ -30,10 +32,12 @@ CONTEXT_WINDOW_TEXTS: Sequence[str] = (
     "exceeds the maximum number of tokens",
     "exceeds the available context size",
     "`inputs` tokens + `max_new_tokens` must be",
+    "`inputs` must have less than",
     "reduce the length",
     "maximum input length is",
     "length limit exceeded",
     "is longer than the model's",
+    "longer than the maximum model length",
     "while limit is",
     "request payload size exceeds",
 )
@@ -102,19 +106,18 @@ def failure_of(status: int, headers: Headers, body: bytes) -> UpstreamFailure:
         error.message if shown and error.message else f"{status}",
         status=status,
         retry_after=retry_after(headers),
-        body=_shown(document, error, body) if shown and error.message else b"",
+        body=(body if has_openais_shape(document) else error_body(error)) if shown and error.message else b"",
     )
 
 
-def _shown(document: Any, error: ErrorBody, body: bytes) -> bytes:
-    """`body` where it has OpenAI's shape, which the client reads; else the same said in that shape."""
-    own = document.get("error") if isinstance(document, dict) else None
-    if isinstance(own, dict) and isinstance(own.get("message"), str):
-        return body
-    return error_body(error)
+def has_openais_shape(document: Any) -> bool:
+    """Whether a client of OpenAI's can read the error from it."""
+    error = document.get("error") if isinstance(document, dict) else None
+    return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
 def error_body(error: ErrorBody) -> bytes:
+    """What another shape said, in OpenAI's."""
     return orjson.dumps(
         {"error": {"message": error.message, "type": error.type or None, "param": None, "code": error.code or None}}
     )
@@ -126,6 +129,8 @@ def kind_of(status: int, error: ErrorBody) -> FailureKind:
         return FailureKind.CONTEXT_WINDOW
     if code in CONTENT_POLICY_CODES:
         return FailureKind.CONTENT_POLICY
+    if code == MODEL_NOT_FOUND_CODE:
+        return FailureKind.NOT_FOUND
     if status == 429:
         if code in QUOTA_CODES or error.type in QUOTA_CODES:
             return FailureKind.QUOTA

@@ -15,6 +15,10 @@ ANYONE = Principal("anonymous")
 """Who everyone is where no keys are configured; the router then listens on loopback only."""
 
 
+_KNOWN_KEPT = 10_000
+"""A bound: one key can be written with more or less space around it."""
+
+
 class Key(NamedTuple):
     """One configured key. `expires`: the last day on which it is valid (UTC)."""
 
@@ -33,6 +37,7 @@ class Authenticator:
         """
         self._today = today
         self._keys: dict[bytes, Key] = {}
+        self._known: dict[str, Key] = {}
         for key in keys:
             if not key.secret:
                 raise ValueError(f"the key of {key.principal.name} is empty")
@@ -42,16 +47,24 @@ class Authenticator:
         """The principal of the request's bearer key. Raises RouterError 401."""
         if not self._keys:
             return ANYONE
-        scheme, _, secret = headers.get("Authorization", "").partition(" ")
+        header = headers.get("Authorization", "")
+        key = self._known.get(header) or self._find(header)
+        if key.expires is not None and self._today() > key.expires:
+            raise _refused(f"this API key expired on {key.expires}")
+        return key.principal
+
+    def _find(self, header: str) -> Key:
+        """The key that a field value presents; what was right once is known by its text from then on."""
+        scheme, _, secret = header.partition(" ")
         secret = secret.strip()
         if not secret or scheme.lower() != "bearer":
             raise _refused("no API key: send it as `Authorization: Bearer KEY`")
         key = self._keys.get(_digest(secret))
         if key is None:
             raise _refused("this API key is not known here")
-        if key.expires is not None and self._today() > key.expires:
-            raise _refused(f"this API key expired on {key.expires}")
-        return key.principal
+        if len(self._known) < _KNOWN_KEPT:
+            self._known[header] = key
+        return key
 
 
 def may_use(principal: Principal, model: str) -> bool:

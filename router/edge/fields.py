@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 
 from router.core.events import Finished
+from router.core.quota import Allowances
 from router.dialects.base import Headers
 
 Fields = list[tuple[str, str]]
@@ -28,8 +30,32 @@ def request_id(headers: Mapping[str, str], fresh: str) -> str:
 
 
 def id_fields(record: Finished) -> Fields:
-    """Both names: the openai client reads the one, the anthropic client the other."""
-    return [("x-request-id", record.request_id), ("request-id", record.request_id)]
+    """What every response tells. The id by both names: the openai client reads the one, the anthropic client the
+    other; and what is left of the limits of the client's key, where it has any."""
+    fields = [("x-request-id", record.request_id), ("request-id", record.request_id)]
+    if record.allowances is not None:
+        fields += limit_fields(record.allowances)
+    return fields
+
+
+def limit_fields(left: Allowances) -> Fields:
+    """`x-ratelimit-*` in OpenAI's form."""
+    fields = []
+    for what, allowance in (("requests", left.requests), ("tokens", left.tokens)):
+        if allowance is not None:
+            fields.append((f"x-ratelimit-limit-{what}", str(allowance.limit)))
+            fields.append((f"x-ratelimit-remaining-{what}", str(allowance.remaining)))
+            fields.append((f"x-ratelimit-reset-{what}", span(allowance.reset or 0.0)))
+    return fields
+
+
+def span(seconds: float) -> str:
+    """`120ms`, `1.5s`, `6m0s`: how OpenAI writes a time span. Rounded up to milliseconds."""
+    milliseconds = ceil(seconds * 1000.0 - 1e-6)
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"
 
 
 def served_fields(record: Finished, upstream: Headers) -> Fields:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from aiohttp import web
@@ -13,8 +14,8 @@ from router.edge.body import read_body
 from router.edge.errors import error_body, error_fields
 from router.edge.fields import id_fields, request_id
 from router.edge.generic_exchange import GenericExchange
-from router.edge.pages import MethodNotAllowed, Page, Pages, not_found
-from router.edge.routes import HOT, MODEL_PREFIXES, PAGES
+from router.edge.pages import MethodNotAllowed, Page, Pages, PostedPage, not_found
+from router.edge.routes import HOT, MODEL_PREFIXES, PAGES, POSTED
 from router.edge.service import Service
 
 
@@ -48,6 +49,11 @@ class GenericHandler:
         return response
 
     async def _page(self, request: web.BaseRequest, path: str, kind: Kind | None) -> web.Response:
+        if path in POSTED:
+            if request.method != "POST":
+                raise MethodNotAllowed(request.method, path, "POST")
+            posted: PostedPage = getattr(self._pages, POSTED[path])
+            return await posted(request, lambda: self._read(request))
         page: Page | None = None
         if path in PAGES:
             page = getattr(self._pages, PAGES[path])
@@ -60,16 +66,17 @@ class GenericHandler:
         return await page(request)
 
     async def _infer(self, request: web.BaseRequest, kind: Kind) -> web.StreamResponse:
-        async def read() -> bytes:
-            declared = int(request.headers.get("Content-Length") or 0)
-            if request.headers.get("Expect", "").lower() == "100-continue" and declared <= self._max_body_bytes:
-                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0
-            return await read_body(request.content, request.headers, self._max_body_bytes, self._body_timeout)
-
         exchange = GenericExchange(request, request.keep_alive and not self._service.draining)
         try:
-            await self._service.handle(kind, request.headers, read, exchange)
-        finally:
-            response = await exchange.finish()
-        return response
+            await self._service.handle(kind, request.headers, lambda: self._read(request), exchange)
+        except asyncio.CancelledError:
+            await exchange.part()
+            raise
+        return await exchange.finish()
+
+    async def _read(self, request: web.BaseRequest) -> bytes:
+        declared = int(request.headers.get("Content-Length") or 0)
+        if request.headers.get("Expect", "").lower() == "100-continue" and declared <= self._max_body_bytes:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        return await read_body(request.content, request.headers, self._max_body_bytes, self._body_timeout)

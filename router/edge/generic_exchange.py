@@ -13,6 +13,9 @@ from router.edge.errors import error_body, error_event, error_fields
 from router.edge.fields import EVENT_STREAM, JSON, Fields, id_fields, served_fields
 from router.upstream.base import BodyStream
 
+GOODBYE_SECONDS = 0.5
+"""How long a client may take to read why its request was cut off."""
+
 BUFFER_LIMIT = 64 * 1024
 """Bytes waiting for a slow client above which upstream is no longer read."""
 
@@ -76,6 +79,19 @@ class GenericExchange:
             finally:
                 self._pump.cancel()
         return self.response
+
+    async def part(self) -> None:
+        """The request was cancelled, so aiohttp sends nothing more: say what there is to say, if anybody listens."""
+        try:
+            if not self.gone:
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await (self._pump or self.response.prepare(self._request))
+                    await self.response.write_eof()
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            if self._pump is not None:
+                self._pump.cancel()
 
     def _whole(self, status: int, fields: Fields, body: bytes) -> None:
         self.committed = True

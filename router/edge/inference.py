@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -11,12 +12,15 @@ from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import RouterError
 from router.core.events import Finished
-from router.core.tokens import estimate
+from router.core.tokens import estimate, max_output
 from router.core.types import Kind, ModelGroup, Principal, RouteRequest
 from router.dialects.base import InferenceRequest
 from router.dialects.json_edit import DuplicateKey, refuse_duplicates
+from router.edge.affinity import affinity_of
 from router.edge.auth import Authenticator, may_use
 from router.edge.parameters import RouterParameters, bad, check, take_own
+from router.edge.tags import HEADER as TAGS_HEADER
+from router.edge.tags import tags_of
 from router.flow.exchange import Exchange
 from router.flow.runner import Runner
 
@@ -42,41 +46,66 @@ class Inference:
         began = self._clock()
         principal = self._auth.authenticate(headers)
         record.key = principal.name
+        if principal.subject is not None:
+            self._runner.gate.tell(principal.subject, record)
         raw = await read()
-        body = parse(raw)
-        check(kind, body)
-        own = take_own(body)
-        if own is not None:
-            raw = orjson.dumps(body)
-        group = find_group(self._runner.catalogue, principal, body["model"])
-        record.model = group.name
-        record.stream = kind != "embedding" and bool(body.get("stream"))
-        request = InferenceRequest(kind, record.request_id, raw, body, record.stream, wants_usage(body))
-        route = self._route(request, principal, headers, own or _NONE_GIVEN, group, began)
-        await self._runner.run(request, route, group, exchange, record)
+        request, route, group = understand(self._runner.catalogue, principal, kind, headers, raw, record, began)
+        if principal.subject is None:
+            await self._runner.run(request, route, group, exchange, record)
+        else:
+            with self._runner.gate.within(principal.subject, route, group, record):
+                await self._runner.run(request, route, group, exchange, record)
 
-    def _route(
-        self,
-        request: InferenceRequest,
-        principal: Principal,
-        headers: Mapping[str, str],
-        own: RouterParameters,
-        group: ModelGroup,
-        began: float,
-    ) -> RouteRequest:
-        for name in (*(own.fallbacks or ()), *(own.context_window_fallbacks or ())):
-            find_group(self._runner.catalogue, principal, name, "fallbacks")
-        timeout = min(own.timeout or header_timeout(headers) or group.policy.timeout, group.policy.timeout)
-        return RouteRequest(
-            request.kind,
-            request.body["model"],
-            request.stream,
-            estimate(len(request.raw), request.body),
-            began + timeout,
-            own.num_retries,
-            own.fallbacks,
-            own.context_window_fallbacks,
-        )
+
+def understand(
+    catalogue: Catalogue,
+    principal: Principal,
+    kind: Kind,
+    headers: Mapping[str, str],
+    raw: bytes,
+    record: Finished,
+    began: float,
+) -> tuple[InferenceRequest, RouteRequest, ModelGroup]:
+    """What `raw` asks for: whole, as routing sees it, and of which model group. Raises RouterError."""
+    body = parse(raw)
+    check(kind, body)
+    own = take_own(body)
+    if own is not None:
+        raw = orjson.dumps(body)
+    group = find_group(catalogue, principal, body["model"])
+    record.model = group.name
+    record.stream = kind != "embedding" and bool(body.get("stream"))
+    request = InferenceRequest(kind, record.request_id, raw, body, record.stream, wants_usage(body))
+    return request, _route(catalogue, request, principal, headers, own or _NONE_GIVEN, group, began), group
+
+
+def _route(
+    catalogue: Catalogue,
+    request: InferenceRequest,
+    principal: Principal,
+    headers: Mapping[str, str],
+    own: RouterParameters,
+    group: ModelGroup,
+    began: float,
+) -> RouteRequest:
+    for name in (*(own.fallbacks or ()), *(own.context_window_fallbacks or ())):
+        find_group(catalogue, principal, name, "fallbacks")
+    timeout = min(own.timeout or header_timeout(headers) or group.policy.timeout, group.policy.timeout)
+    return RouteRequest(
+        request.kind,
+        request.body["model"],
+        request.stream,
+        estimate(len(request.raw), request.body),
+        began + timeout,
+        own.num_retries,
+        own.fallbacks,
+        own.context_window_fallbacks,
+        max_output(request.body),
+        principal.name,
+        principal.priority,
+        tags_of(own.tags, headers.get(TAGS_HEADER)),
+        partial(affinity_of, headers, request.body),
+    )
 
 
 def parse(raw: bytes) -> dict[str, Any]:

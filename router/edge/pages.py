@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import orjson
@@ -11,25 +11,37 @@ from aiohttp import web
 
 from router.core.catalogue import Catalogue
 from router.core.errors import RouterError
+from router.core.load import Candidate, Snapshot
 from router.core.types import ModelGroup
 from router.edge.auth import Authenticator, may_use
+from router.edge.explain import document, explanation_of
 from router.edge.inference import find_group
 from router.edge.service import Service
+from router.edge.status import status
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Page = Callable[[web.BaseRequest], Awaitable[web.Response]]
+PostedPage = Callable[[web.BaseRequest, Callable[[], Awaitable[bytes]]], Awaitable[web.Response]]
 
 
 class Pages:
-    """The GET routes. `expose` renders the metrics."""
+    """The GET routes, and `explain`. `expose` renders the metrics; `view` and `candidates` are the load picture."""
 
     def __init__(
-        self, catalogue: Catalogue, auth: Authenticator, service: Service, expose: Callable[[], bytes]
+        self,
+        catalogue: Catalogue,
+        auth: Authenticator,
+        service: Service,
+        expose: Callable[[], bytes],
+        view: Callable[[], Snapshot],
+        candidates: Callable[[], Iterable[Candidate]],
     ) -> None:
         self._catalogue = catalogue
         self._auth = auth
         self._service = service
         self._expose = expose
+        self._view = view
+        self._candidates = candidates
         self._created = int(time.time())
 
     async def models(self, request: web.BaseRequest) -> web.Response:
@@ -61,6 +73,20 @@ class Pages:
     async def metrics(self, request: web.BaseRequest) -> web.Response:
         """`GET /metrics`: Prometheus' text format."""
         return web.Response(body=self._expose(), headers={"Content-Type": METRICS_TYPE})
+
+    async def status(self, request: web.BaseRequest) -> web.Response:
+        """`GET /router/status`: what this key may use, as it is now."""
+        principal = self._auth.authenticate(request.headers)
+        told = status(principal, self._catalogue, self._view(), self._candidates)
+        return _json({"in_flight": self._service.in_flight, "draining": self._service.draining, "deployments": told})
+
+    async def explain(self, request: web.BaseRequest, read: Callable[[], Awaitable[bytes]]) -> web.Response:
+        """`POST /router/explain`: what would become of this body, were it sent with this key."""
+        principal = self._auth.authenticate(request.headers)
+        raw, kind = await read(), request.rel_url.query.get("kind")
+        view = self._view()
+        told = explanation_of(self._catalogue, principal, view, request.headers, raw, kind)
+        return _json(document(told, self._catalogue))
 
     def _model(self, name: str, group: ModelGroup) -> dict[str, Any]:
         deployments = [deployment for tier in group.tiers for deployment in tier]

@@ -74,6 +74,7 @@ class RouterParameters(NamedTuple):
     num_retries: int | None = None
     fallbacks: tuple[str, ...] | None = None
     context_window_fallbacks: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
 
 
 def bad(message: str, param: str | None = None, code: str = "invalid_request_error") -> RouterError:
@@ -123,6 +124,7 @@ def take_own(body: dict[str, Any]) -> RouterParameters | None:
         _num_retries(body.pop("num_retries", None)),
         _fallbacks(body.pop("fallbacks", None)),
         _window_fallbacks(body.pop("context_window_fallback_dict", None), body.get("model")),
+        _tags(body.get("metadata"), keeps_metadata),
     )
     if not keeps_metadata:
         body.pop("metadata", None)
@@ -151,6 +153,16 @@ def _fallbacks(value: list[Any] | None) -> tuple[str, ...] | None:
     if not all(isinstance(name, str) and name for name in names):
         raise bad("`fallbacks` must be an array of model names", "fallbacks")
     return tuple(names)
+
+
+def _tags(metadata: dict[str, Any] | None, keeps_metadata: bool) -> tuple[str, ...]:
+    """`metadata.tags`, which are the router's where they are a list: the endpoint's own metadata are texts."""
+    value = None if metadata is None else metadata.get("tags")
+    if value is None or (keeps_metadata and isinstance(value, str)):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(tag, str) and tag for tag in value):
+        raise bad("`metadata.tags` must be an array of non-empty strings", "metadata.tags")
+    return tuple(value)
 
 
 def _window_fallbacks(value: dict[str, Any] | None, model: object) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ mean is held by `tests/edge/test_aiohttp_contract.py`; aiohttp's minor version i
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,11 +33,26 @@ if TYPE_CHECKING:
 TOO_MANY_FIELDS = "Too many headers received"
 """What aiohttp's parser says of a header with more fields than it takes."""
 
+UNSENT = 65536
+"""Bytes the kernel takes for a client that does not read: without a limit it would grow its buffer to megabytes before
+upstream is held back. What is on its way to a client that reads does not count."""
+
 
 class EdgeProtocol(RequestHandler):
     """Every route by aiohttp's generic path; errors of HTTP itself are answered in OpenAI's shape."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT") and sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+
+    @property
+    def busy(self) -> bool:
+        """A request has not been answered to its last byte."""
+        return self._request_in_progress
 
     def close_if_idle(self) -> None:
         """Close a kept-alive connection that waits for its next request."""

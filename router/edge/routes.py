@@ -25,8 +25,12 @@ PAGES: Mapping[str, str] = MappingProxyType(
         "/health/live": "live",
         "/health/ready": "ready",
         "/metrics": "metrics",
+        **{prefix + "/router/status": "status" for prefix in ("/v1", "")},
     }
 )
 """GET paths, by the name of the method of `Pages` that answers."""
+
+POSTED: Mapping[str, str] = MappingProxyType({prefix + "/router/explain": "explain" for prefix in ("/v1", "")})
+"""POST paths that infer nothing, by the name of the method of `Pages` that answers."""
 
 MODEL_PREFIXES = ("/v1/models/", "/models/")

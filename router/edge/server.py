@@ -60,9 +60,10 @@ class Listener:
             self._listening.close()
         end = loop.time() + seconds
         while True:
-            for connection in self._connections():
+            connections = self._connections()
+            for connection in connections:
                 connection.close_if_idle()
-            if not self._service.in_flight or loop.time() >= end:
+            if not any(connection.busy for connection in connections) or loop.time() >= end:
                 break
             await asyncio.sleep(_POLL)
         for connection in self._connections():

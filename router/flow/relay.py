@@ -8,11 +8,13 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.events import Finished
 from router.dialects.base import Headers, StreamDecoder
 from router.flow.exchange import Exchange
+from router.state.base import Lease
 from router.upstream.base import BodyStream
 
 HOLD_LIMIT = 16 * 1024
 """Bytes of frames without content held back at most, before the client's response is committed all the same."""
 
+EVENT_END = b"\n\n"
 KEEPALIVE = b": keep-alive\n\n"
 
 
@@ -24,7 +26,7 @@ class Relay:
     stream is complete, else the failure; `failure.sent_bytes` tells the two kinds of failure apart.
     """
 
-    __slots__ = ("_decoder", "_exchange", "_held", "_keepalive", "_loop", "_record", "_silence", "_stream", "_upstream",
+    __slots__ = ("_decoder", "_exchange", "_held", "_keepalive", "_lease", "_loop", "_record", "_silence", "_stream", "_upstream",
                  "_written", "committed_at", "done")  # fmt: skip
 
     def __init__(
@@ -35,8 +37,10 @@ class Relay:
         record: Finished,
         upstream: Headers,
         silence: float,
+        lease: Lease | None = None,
     ) -> None:
-        """`silence`: seconds after which a committed stream gets a comment to keep middleboxes awake; 0: never."""
+        """`silence`: seconds after which a committed stream gets a comment to keep middleboxes awake; 0: never. `lease`
+        hears how far the reply has come."""
         self._loop = asyncio.get_running_loop()
         self._stream = stream
         self._decoder = decoder
@@ -44,6 +48,7 @@ class Relay:
         self._record = record
         self._upstream = upstream
         self._silence = silence
+        self._lease = lease
         self._held = b""
         self._written = 0.0
         self._keepalive: asyncio.TimerHandle | None = None
@@ -52,14 +57,15 @@ class Relay:
 
     async def run(self) -> UpstreamFailure | None:
         """Relay to the end. Cancelled, it closes the upstream socket at once."""
-        self._stream.attach(self)
         try:
+            self._stream.attach(self)
             return await self.done
-        except asyncio.CancelledError:
+        except BaseException:
             self._stream.abort()
             raise
         finally:
             self._exchange.hold(None)
+            self._stream.resume()  # paused by a slow client, it would never come to its end
             if self._keepalive is not None:
                 self._keepalive.cancel()
 
@@ -70,7 +76,7 @@ class Relay:
         frames = decoder.feed(data)
         if self.committed_at is None:
             self._held += frames
-            if decoder.started or len(self._held) > HOLD_LIMIT:
+            if decoder.failure is None and (decoder.started or len(self._held) > HOLD_LIMIT):
                 self._commit()
             frames = b""
         if decoder.failure is not None:
@@ -82,6 +88,8 @@ class Relay:
         elif frames:
             self._exchange.write(frames)
             self._written = self._loop.time()
+            if self._lease is not None:
+                self._lease.produced(frames.count(EVENT_END))  # a token an event, or a little more
 
     def closed(self, failure: UpstreamFailure | None) -> None:
         if self.done.done():
@@ -104,6 +112,8 @@ class Relay:
     def _commit(self) -> None:
         self.committed_at = self._written = self._loop.time()
         self._stream.committed()
+        if self._lease is not None:
+            self._lease.answered()
         frames, self._held = self._held, b""
         self._exchange.start(frames, self._record, self._upstream)
         self._exchange.hold(self._stream)
@@ -124,6 +134,8 @@ class Relay:
         self.done.set_result(failure)
 
     def _keep_alive(self) -> None:
+        if self.done.done():
+            return
         due = self._written + self._silence
         now = self._loop.time()
         if now >= due:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
 
 from router.core.catalogue import Catalogue, deployment_of
@@ -12,15 +12,17 @@ from router.core.errors import FailureKind, RouterError, UpstreamFailure
 from router.core.events import Attempted, FellBack, Finished, Observer, Rejected
 from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
+from router.core.limits import Spent
 from router.core.plan import Rejection
-from router.core.types import ModelGroup, RouteRequest
+from router.core.types import ModelGroup, QueuePolicy, RouteRequest, Usage
 from router.dialects.base import Dialect, InferenceRequest
+from router.flow.admission import Gate
 from router.flow.exchange import Exchange
+from router.flow.queue import Blocked, Queue, Ticket, blocked
 from router.flow.relay import Relay
-from router.state.base import CLIENT_GONE, SUCCESS, Outcome, StateStore
+from router.state.base import CLIENT_GONE, UNSENT, Lease, Outcome, Served, StateStore
 from router.upstream.base import Timing, Upstream, UpstreamResponse
 
-_TIMEOUTS = (FailureKind.ATTEMPT_TIMEOUT, FailureKind.FIRST_TOKEN_TIMEOUT, FailureKind.IDLE_TIMEOUT)
 _NEVER = float("inf")
 
 
@@ -49,6 +51,8 @@ class Runner:
         self._clock = clock
         self._rng = rng
         self._sse_keepalive = sse_keepalive
+        self.gate = Gate(state)
+        self.queue = Queue(clock, observer, self._give_back)
 
     async def run(
         self, request: InferenceRequest, route: RouteRequest, group: ModelGroup, exchange: Exchange, record: Finished
@@ -57,54 +61,98 @@ class Runner:
 
         Raises RouterError where nothing has been written yet; later failures are told in the stream itself.
         """
-
-        def rejected(rejections: Sequence[Rejection]) -> None:
-            for rejection in rejections:
-                self._observer(Rejected(failover.group.name, rejection.reason))
-
-        failover = Failover(route, group, self.catalogue, self._rng, rejected)
+        policy = group.policy.queue
+        failover = Failover(route, group, self.catalogue, self._rng, self._rejected)
         served_by = group
         while True:
-            step = failover.next(self._state.view())
-            if isinstance(step, Try):
+            if policy is None or failover.attempts:
+                turn = self._turn(failover, route)
+            else:
+                turn = await self._queued_turn(failover, route, group, policy)
+            if isinstance(turn, Ticket):
+                failover, step, lease = turn
                 if step.group is not served_by and failover.fallback is not None:
                     self._observer(FellBack(group.name, step.group.name, failover.fallback))
                     served_by = step.group
-                if await self._attempt(request, route, step, failover, exchange, record):
+                if await self._attempt(request, route, step, lease, failover, exchange, record):
                     return
-            elif isinstance(step, Wait):
-                await asyncio.sleep(step.seconds)
-            elif isinstance(step, Stop):
-                raise step.error
+            elif isinstance(turn, Wait):
+                await asyncio.sleep(turn.seconds)
+            else:
+                raise turn.error
+
+    def _turn(self, failover: Failover, route: RouteRequest) -> Ticket | Wait | Stop:
+        """The next step; an attempt comes with its lease."""
+        view = self._state.view()
+        step = failover.next(view)
+        if not isinstance(step, Try):
+            return step
+        estimate = view.expect(route, step.candidate.deployment.model_name)
+        return Ticket(failover, step, self._state.acquire(step.group, step.candidate, estimate))
+
+    async def _queued_turn(
+        self, failover: Failover, route: RouteRequest, group: ModelGroup, policy: QueuePolicy
+    ) -> Ticket | Wait | Stop:
+        """The same for the first step: where every deployment is at its limit, or others wait already, it is queued."""
+        if group not in self.queue:
+            turn = self._turn(failover, route)
+            if not isinstance(turn, Stop) or not turn.full:
+                return turn
+
+        def probe(held: Collection[str]) -> Ticket | Blocked:
+            failover = Failover(route, group, self.catalogue, self._rng, _unheard, held)
+            turn = self._turn(failover, route)
+            if isinstance(turn, Ticket):
+                failover.rejected = self._rejected
+                return turn
+            assert isinstance(turn, Stop), "nothing was sent, so nothing is waited for"
+            view = self._state.view()
+            return blocked(turn, view.now, view.tokens(route, group.name))
+
+        return await self.queue.wait(group, policy, route, probe)
+
+    def _rejected(self, rejections: Sequence[Rejection]) -> None:
+        for candidate, reason in rejections:
+            self._observer(Rejected(candidate.deployment.model_name, reason))
+
+    def _give_back(self, lease: Lease) -> None:
+        """The client went away before anything was sent."""
+        self._state.settle(lease, UNSENT)
+        self.queue.freed(lease.deployment.backend)
 
     async def _attempt(
         self,
         request: InferenceRequest,
         route: RouteRequest,
         step: Try,
+        lease: Lease,
         failover: Failover,
         exchange: Exchange,
         record: Finished,
     ) -> bool:
         """Send once, and settle. True where the client has its answer, be it a broken one."""
         deployment = deployment_of(step.group, step.candidate.deployment)
-        lease = self._state.acquire(step.group, step.candidate, route.estimate)
         began = self._clock()
+        timing = self._timing(route, step, began)
         outcome, told = CLIENT_GONE, "client_gone"
         record.attempts = failover.attempts
         record.served_by, record.deployment, record.provider = step.group.name, deployment.id, deployment.provider
         try:
             dialect = self._dialects[deployment.provider]
             wire = dialect.encode(request, deployment, lease.key)
-            response = await self._upstreams[wire.origin.scheme].send(wire, self._timing(route, step, began))
-            await self._answer(request, dialect, response, step, exchange, record, began)
-            outcome, told = SUCCESS, "ok"
+            response = await self._upstreams[wire.origin.scheme].send(wire, timing)
+            word = dialect.allowances(response.headers)
+            if word is not None:
+                self._state.heard(lease, word)
+            await self._answer(request, dialect, response, step, lease, exchange, record, began)
+            outcome = Outcome(served=Served(self._clock() - began, record.first_token, record.usage))
+            told = "ok"
             return True
         except UpstreamFailure as failure:
             verdict = failover.failed(step, failure)
-            # What a client's own short deadline cut off says nothing about the deployment.
-            ours = failure.kind not in _TIMEOUTS or self._clock() < route.deadline
-            outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts and ours)
+            if not _is_clients_doing(failure, timing, route):
+                spent = Spent.ESTIMATE if failure.sent_bytes else None
+                outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts, spent=spent)
             told = failure.kind.value
             if failure.sent_bytes:
                 self._break(failover, exchange, record)
@@ -114,6 +162,8 @@ class Runner:
             record.upstream += duration
             self._state.settle(lease, outcome)
             self._observer(Attempted(step.group.name, deployment.id, deployment.provider, told, duration))
+            if self.queue:
+                self.queue.freed(deployment.backend)
 
     def _timing(self, route: RouteRequest, step: Try, now: float) -> Timing:
         policy = step.group.policy
@@ -130,6 +180,7 @@ class Runner:
         dialect: Dialect,
         response: UpstreamResponse,
         step: Try,
+        lease: Lease,
         exchange: Exchange,
         record: Finished,
         began: float,
@@ -142,24 +193,20 @@ class Runner:
             reply = dialect.reply(request, headers, body)
             if request.stream:
                 raise UpstreamFailure(FailureKind.BAD_REPLY, "sent no event stream", status=status)
-            record.usage = reply.usage
-            if reply.usage is not None:
-                record.cost = step.candidate.deployment.prices.cost(reply.usage)
+            _book(record, step, reply.usage)
             exchange.reply(reply.body, record, headers)
             return
         if not request.stream:
             stream.abort()
             raise UpstreamFailure(FailureKind.BAD_REPLY, "sent an event stream unasked", status=status)
         decoder = dialect.decoder(request, headers)
-        relay = Relay(stream, decoder, exchange, record, headers, self._sse_keepalive)
+        relay = Relay(stream, decoder, exchange, record, headers, self._sse_keepalive, lease)
         try:
             failure = await relay.run()
         finally:
             if relay.committed_at is not None:
                 record.first_token = relay.committed_at - began
-            record.usage = decoder.usage
-            if decoder.usage is not None:
-                record.cost = step.candidate.deployment.prices.cost(decoder.usage)
+            _book(record, step, decoder.usage)
         if failure is not None:
             raise failure
 
@@ -168,3 +215,18 @@ class Runner:
         record.outcome, record.error = "broken", "stream_broken"
         told = describe(failover.failures)
         exchange.fail(RouterError(502, "stream_broken", f"the stream broke: {told}", type="api_error"))
+
+
+def _unheard(rejections: Sequence[Rejection]) -> None:
+    """What filters find for a request that waits was told when it came."""
+
+
+def _book(record: Finished, step: Try, usage: Usage | None) -> None:
+    record.usage = usage
+    record.cost = None if usage is None else step.candidate.deployment.prices.cost(usage)
+
+
+def _is_clients_doing(failure: UpstreamFailure, timing: Timing, route: RouteRequest) -> bool:
+    """Whether a failure says nothing about the deployment: the client's own deadline cut it off, or the client asked
+    for so much, or read it so slowly, that a stream in good health took too long."""
+    return failure.kind is FailureKind.ATTEMPT_TIMEOUT and (failure.sent_bytes or timing.deadline >= route.deadline)

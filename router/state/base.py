@@ -6,16 +6,27 @@ from typing import NamedTuple, Protocol
 
 from router.core.catalogue import Catalogue
 from router.core.errors import FailureKind
+from router.core.limits import Admission, Reservation, Spent
 from router.core.load import BackendLoad, Candidate, Snapshot
+from router.core.quota import NOTHING_SENT, Allowances, Mark
 from router.core.retry import Health
-from router.core.types import Deployment, Estimate, ModelGroup
+from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
+
+
+class Served(NamedTuple):
+    """What a served attempt measured. Times in seconds; `first_token` None for a whole reply."""
+
+    duration: float
+    first_token: float | None
+    usage: Usage | None
 
 
 class Outcome(NamedTuple):
-    """How one attempt ended, as far as the deployment's health is concerned.
+    """How one attempt ended, as far as the deployment is concerned.
 
     `kind` is None for a success; `counts` whether a failure may count for the breaker; `told` False where the attempt
-    says nothing about the deployment (its client went away).
+    says nothing about the deployment (its client went away); `served` is what was measured where it went well; `spent`
+    what it used up of the limits, None to go by `kind`.
     """
 
     health: Health = Health.NONE
@@ -23,33 +34,63 @@ class Outcome(NamedTuple):
     retry_after: float | None = None
     counts: bool = True
     told: bool = True
+    served: Served | None = None
+    spent: Spent | None = None
 
 
 SUCCESS = Outcome()
 CLIENT_GONE = Outcome(told=False)
+UNSENT = Outcome(told=False, spent=Spent.NOTHING)
+"""The client went away before anything was sent."""
 
 
 class Lease:
-    """One attempt's hold on a deployment: in-flight is up while it lasts. `key` is the API key to sign with."""
+    """One attempt's hold on a deployment: in-flight is up while it lasts. `key` is the API key to sign with.
 
-    __slots__ = ("candidate", "group", "key", "key_index", "load", "settled", "trial")
+    `reservation` is its part of the limits, None where the deployment's backend has none; `mark` what had been sent
+    with the key. `outstanding` are the tokens still to come, of the prompt while it is not answered and of the output:
+    whoever sees them come says so, and what is left at the end is given back with the lease.
+    """
 
-    def __init__(self, group: ModelGroup, candidate: Candidate, key: str, key_index: int, trial: bool) -> None:
+    __slots__ = ("candidate", "estimate", "group", "key", "key_index", "load", "mark", "outstanding", "reservation",
+                 "settled", "trial")  # fmt: skip
+
+    def __init__(
+        self, group: ModelGroup, candidate: Candidate, estimate: Estimate, key: str, key_index: int, trial: bool
+    ) -> None:
         self.group = group
         self.candidate = candidate
+        self.estimate = estimate
         self.load: BackendLoad = candidate.load
         self.key = key
         self.key_index = key_index
         self.trial = trial
         self.settled = False
+        self.outstanding = estimate.total
+        self.reservation: Reservation | None = None
+        self.mark: Mark = NOTHING_SENT
 
     @property
     def deployment(self) -> Deployment:
         return self.candidate.deployment
 
+    def answered(self) -> None:
+        """The first of the output has come: the prompt is done with."""
+        self._done(self.outstanding - self.estimate.output_tokens)
+
+    def produced(self, tokens: int) -> None:
+        """About so many more tokens of output have come. The last of what is expected stays until the end."""
+        self._done(min(tokens, self.outstanding - 1))
+
+    def _done(self, tokens: int) -> None:
+        if tokens > 0 and not self.settled:
+            self.outstanding -= tokens
+            self.load.outstanding -= tokens
+
 
 class StateStore(Protocol):
-    """Keeps the load picture. `acquire` and `settle` come in pairs: every lease is settled exactly once."""
+    """Keeps the load picture. `acquire` and `settle` come in pairs, and so do `admit` and `release`: every lease and
+    every reservation is settled exactly once."""
 
     def configure(self, catalogue: Catalogue) -> None:
         """Serve this catalogue from now on. What is known of backends that stay is kept."""
@@ -57,8 +98,23 @@ class StateStore(Protocol):
     def view(self) -> Snapshot:
         """The picture as it is now."""
 
+    def admit(self, subject: LimitSubject, estimate: Estimate) -> Admission:
+        """Reserve for one request within the subject's limits, or say when there will be room.
+
+        For clients' keys. A deployment's limits are kept by the filter and by `acquire`, which reserves by itself.
+        """
+
+    def left(self, subject: LimitSubject) -> Allowances:
+        """What the subject has left now."""
+
+    def release(self, reservation: Reservation, spent: Spent, usage: Usage | None) -> None:
+        """Settle what `admit` has reserved, on `usage` where it is known. Raises RuntimeError the second time."""
+
     def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate) -> Lease:
-        """Take a lease on `candidate` for one attempt."""
+        """Take a lease on `candidate` for one attempt. Reserves the estimate, which `Snapshot.expect` gives."""
+
+    def heard(self, lease: Lease, word: Allowances) -> None:
+        """What upstream said of its limits in the reply to the lease's request."""
 
     def settle(self, lease: Lease, outcome: Outcome) -> None:
         """Give the lease back and book what it told. Raises RuntimeError on a lease settled before."""

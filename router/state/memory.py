@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import FailureKind
+from router.core.estimators import Ewma
 from router.core.events import Cooled, Observer, Recovered
+from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
 from router.core.load import BackendLoad, Candidate, Snapshot
+from router.core.quota import NOTHING_SENT, Allowances, Quota
 from router.core.retry import Health
-from router.core.types import Deployment, Estimate, ModelGroup
-from router.state.base import Lease, Outcome
+from router.core.share import effective_weight
+from router.core.tier import Tier
+from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, RoutingPolicy, Usage
+from router.state.base import Lease, Outcome, Served
+
+OUTPUT_SAMPLES = 50.0
+"""A model's usual output is a mean over about so many of its last replies."""
+GRAY_FAILURES = frozenset(
+    {FailureKind.FIRST_TOKEN_TIMEOUT, FailureKind.IDLE_TIMEOUT, FailureKind.BAD_REPLY, FailureKind.BROKEN_STREAM}
+)
+"""Stalls, empty replies and successes that are errors: signs of a backend that still takes requests, and should not."""
 
 
 class MemoryStore:
@@ -21,28 +33,49 @@ class MemoryStore:
         self._clock = clock
         self._observer = observer
         self._loads: dict[str, BackendLoad] = {}
-        self._tiers: dict[str, tuple[tuple[Candidate, ...], ...]] = {}
+        self._tiers: dict[str, tuple[Tier, ...]] = {}
+        self._policies: dict[str, RoutingPolicy] = {}
         self._turns: dict[str, float] = {}
+        self._outputs: dict[str, Ewma] = {}
+        self._cached: dict[str, Ewma] = {}
+        self._meters: dict[str, Meter] = {}
 
     def configure(self, catalogue: Catalogue) -> None:
         old, self._loads = self._loads, {}
         groups = [*catalogue.groups.values(), *catalogue.wildcards]
-        for group in groups:
-            for tier in group.tiers:
-                for deployment in tier:
-                    self._loads.setdefault(
-                        deployment.backend, old.get(deployment.backend) or BackendLoad(len(deployment.api_keys))
-                    )
+        deployments = [deployment for group in groups for tier in group.tiers for deployment in tier]
+        for deployment in deployments:
+            self._loads.setdefault(
+                deployment.backend, old.get(deployment.backend) or BackendLoad(len(deployment.api_keys))
+            )
+        self._count_for(deployments)
         self._tiers = {group.name: self._bind(group) for group in groups}
+        self._policies = {group.name: group.policy for group in groups}
 
     def view(self) -> Snapshot:
-        return Snapshot(self._clock(), self._tiers, self._turns)
+        return Snapshot(self._clock(), self._tiers, self._turns, self._outputs, self._cached, self._policies)
 
     def candidates(self) -> Iterator[Candidate]:
         """Every deployment with its load, group by group: what status and metrics show."""
         for tiers in self._tiers.values():
             for tier in tiers:
                 yield from tier
+
+    def admit(self, subject: LimitSubject, estimate: Estimate) -> Admission:
+        return self._meter_of(subject).admit(subject.limits, self._clock(), estimate.total)
+
+    def left(self, subject: LimitSubject) -> Allowances:
+        return self._meter_of(subject).left(subject.limits, self._clock())
+
+    def release(self, reservation: Reservation, spent: Spent, usage: Usage | None) -> None:
+        reservation.settle(spent, usage)
+
+    def heard(self, lease: Lease, word: Allowances) -> None:
+        key = lease.load.keys[lease.key_index]
+        if key.quota is None:
+            key.quota = Quota()
+            lease.load.heard = True
+        key.quota.heard(self._clock(), word, lease.mark)
 
     def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate) -> Lease:
         deployment, load = candidate
@@ -51,14 +84,22 @@ class MemoryStore:
         virtual = self._turns.get(deployment.model_name, 0.0)
         start = max(load.turn, virtual)
         self._turns[deployment.model_name] = start
-        load.turn = start + 1.0 / deployment.weight
+        load.turn = start + 1.0 / effective_weight(candidate, now)
+        load.outstanding += estimate.total
         trial = load.breaker.start(now)
         keys = deployment.api_keys
-        if not keys:
-            return Lease(group, candidate, "", 0, trial)
-        index = load.usable_key(now) or 0
-        load.next_key = (index + 1) % len(keys)
-        return Lease(group, candidate, keys[index], index, trial)
+        if keys:
+            index = load.usable_key(now) or 0
+            load.next_key = (index + 1) % len(keys)
+            lease = Lease(group, candidate, estimate, keys[index], index, trial)
+        else:
+            lease = Lease(group, candidate, estimate, "", 0, trial)
+        if load.meter is not None:
+            lease.reservation = load.meter.reserve(now, estimate.total)
+        if load.heard:
+            quota = load.keys[lease.key_index].quota
+            lease.mark = NOTHING_SENT if quota is None else quota.sent(estimate.total)
+        return lease
 
     def settle(self, lease: Lease, outcome: Outcome) -> None:
         if lease.settled:
@@ -66,6 +107,10 @@ class MemoryStore:
         lease.settled = True
         load = lease.load
         load.in_flight -= 1
+        load.outstanding -= lease.outstanding
+        if lease.reservation is not None:
+            usage = None if outcome.served is None else outcome.served.usage
+            lease.reservation.settle(outcome.spent or spent_by(outcome.kind), usage)
         if outcome.health is Health.NONE:
             self._settle_unharmed(lease, outcome)
         else:
@@ -80,15 +125,40 @@ class MemoryStore:
             if lease.trial:
                 load.breaker.abandon_trial()
             return
+        now = self._clock()
         load.keys[lease.key_index].streak = 0
-        if load.breaker.succeeded(self._clock(), lease.group.policy.cooldown, lease.trial):
+        if outcome.served is not None:
+            self._measure(lease, outcome.served, now)
+        if load.breaker.succeeded(now, lease.group.policy.cooldown, lease.trial):
+            load.standing.recovered(now)
             self._observer(Recovered(lease.deployment.id))
+
+    def _measure(self, lease: Lease, served: Served, now: float) -> None:
+        usage, load = served.usage, lease.load
+        if served.first_token is not None:
+            prompt = lease.estimate.prompt_tokens if usage is None else usage.prompt_tokens
+            load.latency.streamed(now, prompt, served.first_token)
+            if usage is not None:
+                load.standing.streamed(now, usage.completion_tokens, served.duration - served.first_token)
+        elif usage is not None:
+            load.latency.replied(now, usage.completion_tokens, served.duration)
+            load.standing.replied(now, usage.completion_tokens, served.duration)
+        if usage is not None:
+            name = lease.deployment.model_name
+            output, cached = self._outputs.get(name), self._cached.get(name)
+            if output is None or cached is None:
+                output, cached = self._outputs[name], self._cached[name] = Ewma(OUTPUT_SAMPLES), Ewma(OUTPUT_SAMPLES)
+            output.add(usage.completion_tokens)
+            cached.add(usage.cached_tokens / max(usage.prompt_tokens, 1))
 
     def _settle_failed(self, lease: Lease, outcome: Outcome) -> None:
         load, deployment, policy = lease.load, lease.deployment, lease.group.policy.cooldown
         breaker = load.breaker
         now = self._clock()
         health, kind = outcome.health, outcome.kind or FailureKind.SERVER_ERROR
+        load.latency.failed(now, outcome.retry_after)
+        if outcome.counts and kind in GRAY_FAILURES:
+            load.standing.doubted(now)
         if health is Health.COOL_KEY or health is Health.COOL_KEY_LONG:
             wanted = outcome.retry_after if health is Health.COOL_KEY else policy.max
             key = load.keys[lease.key_index]
@@ -130,7 +200,29 @@ class MemoryStore:
             if candidate.deployment.enabled and candidate.deployment.backend != deployment.backend
         )
 
-    def _bind(self, group: ModelGroup) -> tuple[tuple[Candidate, ...], ...]:
-        return tuple(
-            tuple(Candidate(deployment, self._loads[deployment.backend]) for deployment in tier) for tier in group.tiers
+    def _meter_of(self, subject: LimitSubject) -> Meter:
+        meter = self._meters.get(subject.name)
+        if meter is None:
+            load = self._loads.get(subject.name)
+            meter = None if load is None else load.meter
+        if meter is None:
+            meter = self._meters[subject.name] = Meter()
+        return meter
+
+    def _count_for(self, deployments: Sequence[Deployment]) -> None:
+        """A meter for every backend with a deployment that has limits, and for no other."""
+        limited = {deployment.backend for deployment in deployments if deployment.limits is not None}
+        for backend, load in self._loads.items():
+            load.meter = (load.meter or Meter()) if backend in limited else None
+        for deployment in deployments:
+            meter = self._loads[deployment.backend].meter
+            if meter is not None and deployment.limits is not None:
+                meter.cover(deployment.limits)
+
+    def _bind(self, group: ModelGroup) -> tuple[Tier, ...]:
+        tiers = tuple(
+            Tier(Candidate(deployment, self._loads[deployment.backend]) for deployment in tier) for tier in group.tiers
         )
+        for tier in tiers:
+            tier.prepare()
+        return tiers

@@ -5,12 +5,12 @@ Label values come from the configuration and from closed sets only: what clients
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Recovered, Rejected
+from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Queued, Recovered, Rejected
 from router.core.load import Candidate
 from router.telemetry.cells import Counter, Histogram
 
@@ -53,6 +53,11 @@ class Metrics:
         self._recoveries = Counter(
             "router_recoveries", "Times a deployment got traffic again after a trial.", ("deployment",)
         )
+        self._queued = Counter(
+            "router_queue_left",
+            "Requests that have left the queue of a model; outcome is served, timeout, full, refused or client_gone.",
+            ("model", "outcome"),
+        )
         self._tokens = Counter("router_tokens", "Tokens as upstream reported them.", ("model", "deployment", "type"))
         self._cost = Counter("router_cost_usd", "Cost of requests with a known price.", ("model", "deployment"))
         self._duration = Histogram(
@@ -69,11 +74,12 @@ class Metrics:
         )
         self._cells: tuple[Counter | Histogram, ...] = (
             self._requests, self._attempts, self._failures, self._rejected, self._fallbacks, self._cooldowns,
-            self._recoveries, self._tokens, self._cost, self._duration, self._first_token, self._usage,
+            self._recoveries, self._queued, self._tokens, self._cost, self._duration, self._first_token, self._usage,
         )  # fmt: skip
         self._registry = CollectorRegistry()
         self._registry.register(self)
         self.in_flight: Callable[[], int] = lambda: 0
+        self.waiting: Callable[[], Mapping[str, int]] = dict
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Finished):
@@ -90,6 +96,8 @@ class Metrics:
             self._cooldowns.add((event.deployment, event.reason.value))
         elif isinstance(event, Recovered):
             self._recoveries.add((event.deployment,))
+        elif isinstance(event, Queued):
+            self._queued.add((event.group, event.outcome))
 
     def expose(self) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -103,6 +111,7 @@ class Metrics:
         for cell in self._cells:
             yield cell.family()
         yield GaugeMetricFamily("router_in_flight_requests", "Requests under way.", value=self.in_flight())
+        yield self._queues()
         yield from self._deployment_gauges()
         dropped = Counter("router_access_log_dropped_lines", "Access log lines dropped, the queue being full.", ())
         dropped.add((), self._dropped_lines())
@@ -123,6 +132,14 @@ class Metrics:
             self._tokens.add((event.served_by, event.deployment, "output"), usage.completion_tokens)
         if event.cost is not None:
             self._cost.add((event.served_by, event.deployment), event.cost)
+
+    def _queues(self) -> Metric:
+        """A model's queue is known once somebody has stood in it."""
+        now = self.waiting()
+        gauge = GaugeMetricFamily("router_queue_waiting", "Requests that wait for a slot.", labels=("model",))
+        for model in sorted({*now, *(labels[0] for labels in self._queued.values)}):
+            gauge.add_metric((model,), now.get(model, 0))
+        return gauge
 
     def _deployment_gauges(self) -> Iterator[Metric]:
         labels = ("model", "deployment")

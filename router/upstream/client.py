@@ -12,16 +12,27 @@ from router.upstream.connection import Connection
 from router.upstream.counters import CloseReason, Counters
 from router.upstream.framing import Limits
 from router.upstream.pool import Pool
+from router.upstream.proxy import NO_PROXIES, Proxies
+from router.upstream.refusal import Refusal
 
 IDLE_SECONDS = 30.0
 MAX_IDLE = 256
 """Idle connections kept per origin."""
 
+MAX_OPEN = 2000
+"""Connections open or being opened per origin. A connection carries one request at a time: who finds no room waits."""
+
+ONE_READ = 65536
+"""Bytes read from a socket at once: with as much again in the client's socket, that is what a stalled stream holds."""
+
+ONE_TLS_READ = 524288
+"""The event loops decrypt up to 256 KiB at once, and lose track of the stream's end where a buffer is too small for it."""
+
 
 class HttpUpstream:
-    """`Upstream` for `http` and `https` origins. Use one per event loop, from that loop only.
+    """`Upstream` for `http`, `https` and `unix` origins. Use one per event loop, from that loop only.
 
-    `dial` is the way to the network, and another one in tests.
+    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one.
     """
 
     def __init__(
@@ -30,25 +41,30 @@ class HttpUpstream:
         limits: Limits | None = None,
         idle_seconds: float = IDLE_SECONDS,
         max_idle: int = MAX_IDLE,
+        max_open: int = MAX_OPEN,
+        proxies: Proxies = NO_PROXIES,
         dial: Dial | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        self._idle_seconds = idle_seconds
-        self._dial: Dial = dial or Dialer()
+        self._dial: Dial = dial or Dialer(proxies)
         self._open: set[Connection] = set()
         self._all_lost: asyncio.Future[None] | None = None
         self._closed = False
-        self.pool: Pool[Connection] = Pool(max_idle)
+        self.pool: Pool[Connection] = Pool(max_idle, max_open, idle_seconds)
         self.counters = Counters()
+        self.buffer = memoryview(bytearray(ONE_READ))
+        self.tls_buffer = memoryview(bytearray(ONE_TLS_READ))
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
         """See `Upstream.send`.
 
         A reused connection that the server turns out to have closed before is replaced once by a fresh one, within the
-        same call and the same limits: not one byte of a response had come.
+        same call and the same limits: not one byte of a response had come, and none of a body's source been taken.
         """
         connection = self.pool.take(wire.origin)
-        if connection is not None:
+        if connection is None:
+            connection = await self._connect(wire.origin, timing, fresh=False)
+        if connection.exchanges:
             self.counters.reused += 1
             waiter = connection.start(wire, timing)
             try:
@@ -60,7 +76,7 @@ class HttpUpstream:
                 connection.abandon(waiter)
                 raise
             self.counters.replaced += 1
-        connection = await self._connect(wire.origin, timing)
+            connection = await self._connect(wire.origin, timing, fresh=True)
         waiter = connection.start(wire, timing)
         try:
             return await waiter
@@ -71,6 +87,7 @@ class HttpUpstream:
     async def close(self) -> None:
         """Close every connection, failing what is under way, and wait until the sockets are gone."""
         self._closed = True
+        self.pool.refuse(_shutting_down())
         for connection in self.pool:
             connection.shut_down()
         if self._open:
@@ -78,22 +95,61 @@ class HttpUpstream:
                 self._all_lost = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._all_lost)
 
-    async def _connect(self, origin: Origin, timing: Timing) -> Connection:
-        loop = asyncio.get_running_loop()
-        limit = min(loop.time() + timing.connect, timing.deadline, timing.first_token)
-        connection = Connection(loop, self, self._limits, self._idle_seconds)
+    async def _connect(self, origin: Origin, timing: Timing, *, fresh: bool) -> Connection:
+        """A connection of our own: a `fresh` one, or one that has become idle while we waited for room."""
+        now = asyncio.get_running_loop().time()
+        limit = min(now + timing.connect, timing.deadline, timing.first_token)
+        doing = "connecting"
         try:
             async with asyncio.timeout_at(limit):
-                await self._dial(origin, connection)
+                if not self.pool.reserve(origin, now):
+                    doing = "waiting for a free connection"
+                    connection = await self._wait(origin, fresh)
+                    if connection is not None:
+                        return connection
+                    doing = "connecting"
+                return await self._open_one(origin)
+        except TimeoutError as error:
+            raise _too_slow(limit, timing, doing) from error
+
+    async def _wait(self, origin: Origin, fresh: bool) -> Connection | None:
+        """Wait in the queue for an idle connection, or for room to open one (None)."""
+        loop = asyncio.get_running_loop()
+        self.counters.waited += 1
+        first = False
+        while True:
             if self._closed:
-                raise UpstreamFailure(FailureKind.CONNECT, "the router is shutting down")
+                raise _shutting_down()
+            waiter: asyncio.Future[Connection | None] = loop.create_future()
+            self.pool.wait(origin, waiter, first=first)
+            try:
+                connection = await waiter
+            except BaseException:
+                self.pool.leave(origin, waiter)
+                raise
+            if connection is not None and connection.closed is None:
+                if not fresh:
+                    return connection
+                self.pool.exchange(connection)
+                connection.close(CloseReason.SURPLUS)
+                return None
+            if connection is None or self.pool.reserve(origin, loop.time()):
+                return None
+            first = True
+
+    async def _open_one(self, origin: Origin) -> Connection:
+        """A new connection, where there is room for it."""
+        connection = Connection(asyncio.get_running_loop(), self, self._limits)
+        try:
+            connection.forward = await self._dial(origin, connection)
+            if self._closed:
+                raise _shutting_down()
             if connection.closed is not None:
                 raise UpstreamFailure(FailureKind.DISCONNECTED, "closed before the request was sent")
-        except BaseException as error:
+        except BaseException:
             self.counters.not_opened += 1
             connection.close(CloseReason.CANCELLED)
-            if isinstance(error, TimeoutError):
-                raise _too_slow(limit, timing) from error
+            self.pool.release(origin)
             raise
         self.counters.opened += 1
         self.pool.add(origin, connection)
@@ -109,6 +165,9 @@ class HttpUpstream:
         if surplus is not None:
             surplus.close(CloseReason.SURPLUS)
 
+    def refused(self, reason: Refusal) -> None:
+        self.counters.refused[reason] += 1
+
     def closing(self, connection: Connection, reason: CloseReason) -> None:
         if connection.shelf is not None:
             self.counters.closed[reason] += 1
@@ -121,9 +180,13 @@ class HttpUpstream:
             self._all_lost = None
 
 
-def _too_slow(limit: float, timing: Timing) -> UpstreamFailure:
+def _shutting_down() -> UpstreamFailure:
+    return UpstreamFailure(FailureKind.CONNECT, "the router is shutting down")
+
+
+def _too_slow(limit: float, timing: Timing, doing: str) -> UpstreamFailure:
     if limit == timing.deadline:
-        return UpstreamFailure(FailureKind.ATTEMPT_TIMEOUT, "the attempt took too long, and was still connecting")
+        return UpstreamFailure(FailureKind.ATTEMPT_TIMEOUT, f"the attempt took too long, and was still {doing}")
     if limit == timing.first_token:
-        return UpstreamFailure(FailureKind.FIRST_TOKEN_TIMEOUT, "no token in time, and still connecting")
-    return UpstreamFailure(FailureKind.CONNECT, "connect timed out")
+        return UpstreamFailure(FailureKind.FIRST_TOKEN_TIMEOUT, f"no token in time, and still {doing}")
+    return UpstreamFailure(FailureKind.CONNECT, "connect timed out" if doing == "connecting" else "no free connection")

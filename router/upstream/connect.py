@@ -1,4 +1,4 @@
-"""Opens connections: resolves the name, races the addresses, shakes hands. Maps the network's errors, once."""
+"""Opens connections: finds the way, directly or through a proxy, and shakes hands. Maps the network's errors, once."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import chain, zip_longest
+from collections.abc import Awaitable, Callable
 
 from router.core.errors import FailureKind, UpstreamFailure
-from router.core.types import TLS
 from router.dialects.base import Origin
+from router.upstream.names import Names
+from router.upstream.proxy import NO_PROXIES, Forward, Proxies, Proxy, tunnel
+from router.upstream.sockets import connect, race
+from router.upstream.tls import Context, Contexts, ssl_reason
 
-Dial = Callable[[Origin, asyncio.Protocol], Awaitable[None]]
-"""Connects a protocol to an origin, or raises UpstreamFailure(CONNECT). Knows no time limit: it is cancelled."""
-
-Address = tuple[socket.AddressFamily, int, tuple[object, ...]]
-"""Family, protocol and socket address."""
-
-STAGGER = 0.25
-"""Seconds one address gets before the next is tried beside it (RFC 8305: "Connection Attempt Delay")."""
+Dial = Callable[[Origin, asyncio.BaseProtocol], Awaitable[Forward | None]]
+"""Connects a protocol to an origin, or raises UpstreamFailure(CONNECT). Knows no time limit: it is cancelled. Returns
+how requests on this connection are to be written, where it leads to a proxy that passes them on."""
 
 _MESSAGES = {
     errno.ECONNREFUSED: "connection refused",
@@ -38,147 +35,61 @@ _MESSAGES = {
 class Dialer:
     """`Dial` over the system's own network."""
 
-    def __init__(self) -> None:
-        self._contexts: dict[TLS, ssl.SSLContext] = {}
+    def __init__(self, proxies: Proxies = NO_PROXIES, names: Names | None = None) -> None:
+        self._proxies = proxies
+        self._names = names or Names()
+        self._contexts = Contexts()
 
-    async def __call__(self, origin: Origin, protocol: asyncio.Protocol) -> None:
+    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> Forward | None:
         loop = asyncio.get_running_loop()
+        proxy = self._proxies.to(origin)
         try:
-            context = self._context(origin.tls) if origin.scheme == "https" else None
-            addresses = await resolve(loop, origin.host, origin.port)
-            sock = await race(loop, addresses)
+            context = self._contexts.get(origin.tls) if origin.scheme == "https" else None
+            forward = Forward(origin, proxy) if proxy is not None and context is None else None
+            sock = await self._reach(loop, origin) if proxy is None else await self._reach_proxy(loop, proxy)
             try:
-                if context is None:
-                    await loop.create_connection(lambda: protocol, sock=sock)
-                else:
-                    name = origin.tls.server_name or origin.host
-                    await loop.create_connection(
-                        lambda: protocol, sock=sock, ssl=context, server_hostname=name, ssl_shutdown_timeout=1.0
-                    )
+                if proxy is not None and context is not None:
+                    await tunnel(loop, sock, origin, proxy)
+                await _hand_over(loop, sock, origin, protocol, context)
             except BaseException:
                 sock.close()
                 raise
         except (OSError, UnicodeError) as error:
             raise UpstreamFailure(FailureKind.CONNECT, describe(error)) from error
+        return forward
 
-    def _context(self, tls: TLS) -> ssl.SSLContext:
-        """Made once for each set of settings: reading the system's certificates takes some 20 ms."""
-        context = self._contexts.get(tls)
-        if context is None:
-            context = self._contexts[tls] = tls_context(tls)
-        return context
+    async def _reach(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> socket.socket:
+        if origin.scheme == "unix":
+            return await connect(loop, (socket.AF_UNIX, 0, origin.host))
+        return await race(loop, await self._names.resolve(origin.host, origin.port))
 
-
-def tls_context(tls: TLS) -> ssl.SSLContext:
-    """Certificates and names are always verified. Raises UpstreamFailure(CONNECT) where a file cannot be used."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file)
-    except OSError as error:
-        raise UpstreamFailure(FailureKind.CONNECT, f"tls.ca_file cannot be used: {_reason(error)}") from error
-    if tls.client_cert is not None:
+    async def _reach_proxy(self, loop: asyncio.AbstractEventLoop, proxy: Proxy) -> socket.socket:
+        if proxy.problem:
+            raise UpstreamFailure(FailureKind.CONNECT, f"the proxy cannot be used: {proxy.problem}")
         try:
-            # An empty password: an encrypted key is an error, not a question on the terminal.
-            context.load_cert_chain(tls.client_cert, tls.client_key, password="")
-        except OSError as error:
-            message = f"tls.client_cert or tls.client_key cannot be used: {_reason(error)}"
-            raise UpstreamFailure(FailureKind.CONNECT, message) from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+            return await race(loop, await self._names.resolve(proxy.host, proxy.port))
+        except (OSError, UnicodeError) as error:
+            raise UpstreamFailure(FailureKind.CONNECT, f"the proxy cannot be reached: {describe(error)}") from error
 
 
-async def resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Address]:
-    """Addresses of `host` in the order to try them: as the resolver sorted them, with the families taking turns."""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except (OSError, ValueError):
-            continue
-        return [(family, socket.IPPROTO_TCP, (host, port))]
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    if not found:
-        raise socket.gaierror(socket.EAI_NONAME, "no address")
-    addresses: list[Address] = [(family, proto, address) for family, _, proto, _, address in found]
-    first = [address for address in addresses if address[0] == addresses[0][0]]
-    others = [address for address in addresses if address[0] != addresses[0][0]]
-    return [address for address in chain(*zip_longest(first, others)) if address is not None]
-
-
-async def race(
-    loop: asyncio.AbstractEventLoop, addresses: Sequence[Address], stagger: float = STAGGER
-) -> socket.socket:
-    """The first socket to connect ("happy eyeballs", RFC 8305): an address is tried when the ones before it have
-    failed, or have had `stagger` seconds each. Raises the first address's error where all fail."""
-    if len(addresses) == 1:
-        return await connect(loop, addresses[0])
-    attempts: list[asyncio.Task[socket.socket]] = []
-    winner: asyncio.Task[socket.socket] | None = None
-    try:
-        for position, address in enumerate(addresses):
-            attempts.append(loop.create_task(connect(loop, address)))
-            timeout = stagger if position + 1 < len(addresses) else None
-            winner = await _first_success(attempts, timeout)
-            if winner is not None:
-                return winner.result()
-        return attempts[0].result()
-    finally:
-        losers = [attempt for attempt in attempts if attempt is not winner]
-        for attempt in losers:
-            attempt.cancel()
-        for outcome in await asyncio.gather(*losers, return_exceptions=True):
-            if isinstance(outcome, socket.socket):
-                outcome.close()
-
-
-async def _first_success(
-    attempts: Sequence[asyncio.Task[socket.socket]], timeout: float | None
-) -> asyncio.Task[socket.socket] | None:
-    """An attempt that connected, or None after `timeout` seconds or once all have failed."""
-    loop = asyncio.get_running_loop()
-    end = None if timeout is None else loop.time() + timeout
-    while True:
-        for attempt in attempts:
-            if attempt.done() and attempt.exception() is None:
-                return attempt
-        pending = [attempt for attempt in attempts if not attempt.done()]
-        left = None if end is None else end - loop.time()
-        if not pending or (left is not None and left <= 0):
-            return None
-        await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def connect(loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
-    """A connected, non-blocking socket; none is left behind on an error or cancellation."""
-    family, proto, where = address
-    sock = socket.socket(family, socket.SOCK_STREAM, proto)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A model may think for minutes without a byte: keep middle boxes from forgetting us, and notice dead peers.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-        await loop.sock_connect(sock, where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def said_goodbye(transport: asyncio.Transport) -> bool:
-    """Whether a connection that has ended was ended by the server, and not cut by somebody on the way.
-
-    TLS says goodbye before TCP does (`close_notify`); asyncio's own transport passes on the end of either as the same
-    `eof_received`. Without TLS there is no telling: True.
-    """
-    tls = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return True
-    try:
-        return not tls.read(1)
-    except ssl.SSLZeroReturnError:
-        return True
-    except ssl.SSLError:
-        return False
+async def _hand_over(
+    loop: asyncio.AbstractEventLoop,
+    sock: socket.socket,
+    origin: Origin,
+    protocol: asyncio.BaseProtocol,
+    context: Context | None,
+) -> None:
+    """From here on the transport owns the socket."""
+    if origin.scheme == "unix":
+        await loop.create_unix_connection(lambda: protocol, sock=sock)
+    elif context is None:
+        await loop.create_connection(lambda: protocol, sock=sock)
+    else:
+        name = origin.tls.server_name or origin.host
+        transport, _ = await loop.create_connection(
+            lambda: protocol, sock=sock, ssl=context, server_hostname=name, ssl_shutdown_timeout=1.0
+        )
+        context.shook_hands(name, transport)
 
 
 def describe(error: Exception) -> str:
@@ -187,17 +98,13 @@ def describe(error: Exception) -> str:
         # OpenSSL puts the name it looked for behind a comma.
         return f"certificate not accepted: {error.verify_message.partition(',')[0].lower()}"
     if isinstance(error, ssl.SSLError):
-        return f"TLS handshake failed: {_reason(error)}"
+        return f"TLS handshake failed: {ssl_reason(error)}"
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        return "name not resolved: no name server answers"
     if isinstance(error, (socket.gaierror, UnicodeError)):
         return "name not resolved"
-    if isinstance(error, OSError):
-        return _reason(error)
-    return "cannot connect"
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return (getattr(error, "reason", None) or "no reason given").lower().replace("_", " ")
+    if not isinstance(error, OSError):
+        return "cannot connect"
     if error.errno is None:
         return "connection reset" if isinstance(error, ConnectionError) else "cannot connect"
     return _MESSAGES.get(error.errno) or os.strerror(error.errno).lower()

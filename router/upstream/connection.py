@@ -4,78 +4,46 @@ Theory of operation. A connection is *idle*, *waiting* (`_waiter` is the future 
 (`_body` is the stream which that future brought), or *closed* (`closed` says why). `start` leads from idle to waiting;
 a whole reply leads back to idle, and so does the end of a stream. Everything else leads to closed: a reply that leaves
 the connection unfit for another, a failure, a limit that passes, the server closing, bytes that nobody asked for.
-There is no task, and one future per request.
+There is no task, and one future per request; only a body that is still coming from the client has a task (`_upload`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, cast
+from typing import cast
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
 from router.upstream.base import Timing, UpstreamResponse
 from router.upstream.body import Body
-from router.upstream.connect import said_goodbye
+from router.upstream.channel import Channel, body_broke_off
 from router.upstream.counters import CloseReason
-from router.upstream.framing import Limits, Malformed, ResponseReader
+from router.upstream.framing import Limits, ResponseReader
+from router.upstream.owner import Owner
 from router.upstream.pool import Shelf
+from router.upstream.proxy import refused
+from router.upstream.refusal import Malformed
+from router.upstream.tls import said_goodbye
 from router.upstream.watch import Watch
 
-ONE_WRITE = 65536
-"""Bytes. Up to this size, copying a body behind its head costs less than a second write."""
 
-
-class Owner(Protocol):
-    """Who keeps connections."""
-
-    def made(self, connection: Connection) -> None:
-        """The connection has a socket."""
-
-    def idle(self, connection: Connection) -> None:
-        """The connection is free for another exchange."""
-
-    def closing(self, connection: Connection, reason: CloseReason) -> None:
-        """The connection must not be used again."""
-
-    def lost(self, connection: Connection) -> None:
-        """The connection's socket is closed."""
-
-
-class Connection(asyncio.Protocol):
+class Connection(Channel):
     """An HTTP/1.1 client connection. `exchanges` counts the requests it has carried; `stale` is whether the last one
-    failed because the server had closed the connection before, so that it was never answered, nor likely read."""
+    failed because the server had closed the connection before, so that it was never answered, nor likely read, and can
+    be sent again."""
 
-    __slots__ = (
-        "_body",
-        "_busy",
-        "_idle_seconds",
-        "_limits",
-        "_loop",
-        "_owner",
-        "_paused",
-        "_reader",
-        "_transport",
-        "_waiter",
-        "_watch",
-        "closed",
-        "exchanges",
-        "shelf",
-        "stale",
-    )
+    __slots__ = ("_body", "_busy", "_limits", "_owner", "_reader", "_waiter", "_watch", "closed", "exchanges", "shelf",
+                 "stale")  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, limits: Limits, idle_seconds: float) -> None:
-        self._loop = loop
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, limits: Limits) -> None:
+        super().__init__(loop, owner.buffer)
         self._owner = owner
         self._limits = limits
-        self._idle_seconds = idle_seconds
         self._reader = ResponseReader(limits)
         self._watch = Watch(loop, self)
-        self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[UpstreamResponse] | None = None
         self._body: Body | None = None
         self._busy = False
-        self._paused = False
         self.closed: CloseReason | None = None
         self.exchanges = 0
         self.stale = False
@@ -93,19 +61,12 @@ class Connection(asyncio.Protocol):
         Whoever stops waiting for it must say so with `abandon`.
         """
         waiter: asyncio.Future[UpstreamResponse] = self._loop.create_future()
-        transport = self._transport
-        assert transport is not None
         self.exchanges += 1
         self._busy = True
         self._waiter = waiter
         self._reader.expect()
         self._watch.begin(timing)
-        body = wire.body
-        if len(body) <= ONE_WRITE:
-            transport.write(wire.head + body)
-        else:
-            transport.write(wire.head)
-            transport.write(body)
+        self.write(wire)
         return waiter
 
     def abandon(self, waiter: asyncio.Future[UpstreamResponse]) -> None:
@@ -126,6 +87,8 @@ class Connection(asyncio.Protocol):
         self._waiter = None
         self._body = None
         self._watch.stop()
+        if self._upload is not None:
+            self._upload.stop()
         self._owner.closing(self, reason)
         transport = self._transport
         if transport is not None:
@@ -141,16 +104,12 @@ class Connection(asyncio.Protocol):
     # For the body.
 
     def pause(self) -> None:
-        self._paused = True
         self._watch.pause()
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self.pause_reading()
 
     def resume(self) -> None:
-        self._paused = False
         self._watch.resume()
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self.resume_reading()
 
     def commit(self) -> None:
         self._watch.commit()
@@ -166,16 +125,32 @@ class Connection(asyncio.Protocol):
     def expired(self) -> None:
         self.close(CloseReason.EXPIRED)
 
+    # For the upload.
+
+    def source_failed(self, error: BaseException) -> None:
+        waiter, body = self._waiter, self._body
+        self.close(CloseReason.CANCELLED)
+        if waiter is not None and not waiter.done():
+            if isinstance(error, asyncio.CancelledError):
+                waiter.cancel()
+            else:
+                waiter.set_exception(error)
+        elif body is not None:
+            body.end(body_broke_off())
+
     # For the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        if transport.get_extra_info("ssl_object") is not None:
+            self._buffer = self._owner.tls_buffer
         self._owner.made(self)
         if self.closed is not None:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if not self._busy:
+            self._learn()
             self.close(CloseReason.SERVER)
             return
         reader = self._reader
@@ -204,6 +179,7 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> None:
         if not self._busy:
+            self._learn()
             self.close(CloseReason.SERVER)
         elif not (transport := self._transport) or not said_goodbye(transport) or not self._reader.eof():
             self._disconnected(None)
@@ -219,6 +195,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._busy:
             self._disconnected(exc)
+        else:
+            self._learn()
         self.close(CloseReason.SERVER)
         self._transport = None
         self._owner.lost(self)
@@ -228,10 +206,7 @@ class Connection(asyncio.Protocol):
     def _reply(self) -> None:
         """The whole reply is there."""
         reader = self._reader
-        if reader.status == 408 and self.exchanges > 1 and not reader.reusable:
-            # A server's goodbye to an idle connection, crossing our request: it has not seen it (RFC 9110, 15.5.9).
-            self.stale = True
-            self._fail(FailureKind.DISCONNECTED, "closed before a response", CloseReason.STALE)
+        if 407 <= reader.status <= 408 and self._is_no_answer(reader):
             return
         response = UpstreamResponse(reader.status, reader.headers, reader.body(), None)
         waiter = self._waiter
@@ -255,27 +230,61 @@ class Connection(asyncio.Protocol):
         """The exchange is over and well: back to idle, where the connection is fit for it."""
         transport = self._transport
         # A reply that came before the whole request was sent is a reply; but the rest of the request must not follow.
-        if not self._reader.reusable or transport is None or transport.get_write_buffer_size():
+        upload, shelf = self._upload, self.shelf
+        if not self._reader.reusable or transport is None or shelf is None or transport.get_write_buffer_size():
             self.close(CloseReason.REPLY)
             return
+        if upload is not None:
+            if not upload.done:
+                self.close(CloseReason.REPLY)
+                return
+            self._upload = None
+        keep_alive = self._reader.headers.get(b"keep-alive")
+        if keep_alive is not None:
+            shelf.patience.told(keep_alive)
         self._busy = False
         self._waiter = None
         self._body = None
         if self._paused:
             self._paused = False
             transport.resume_reading()
-        self._watch.rest(self._idle_seconds)
+        self._watch.rest(shelf.patience.seconds)
         self._owner.idle(self)
+
+    def _is_no_answer(self, reader: ResponseReader) -> bool:
+        """Whether a reply says nothing about the request, so that it is a failure to connect."""
+        if reader.status == 407:
+            if self.forward is not None:
+                failure = refused(407)
+                self._fail(failure.kind, failure.message)
+            return self.forward is not None
+        if self._is_stale() and not reader.reusable:
+            # A server's goodbye to an idle connection, crossing our request: it has not seen it (RFC 9110, 15.5.9).
+            self.stale = True
+            self._fail(FailureKind.DISCONNECTED, "closed before a response", CloseReason.STALE)
+        return self.stale
+
+    def _is_stale(self) -> bool:
+        """Whether a connection that closes now had probably been closed while idle, and the request can be repeated."""
+        return self.exchanges > 1 and (self._upload is None or not self._upload.consumed)
+
+    def _learn(self) -> None:
+        """The server has closed a connection that was idle, or had been: that is how long it waits."""
+        if self._watch.rested and self.shelf is not None:
+            now = self._loop.time()
+            self.shelf.patience.closed_after(now - self._watch.rested, now)
 
     def _disconnected(self, cause: Exception | None) -> None:
         if self._reader.received:
             self._fail(FailureKind.DISCONNECTED, "closed in the middle of a response", cause=cause)
         else:
-            self.stale = self.exchanges > 1
+            self._learn()
+            self.stale = self._is_stale()
             reason = CloseReason.STALE if self.stale else CloseReason.FAILED
             self._fail(FailureKind.DISCONNECTED, "closed before a response", reason, cause=cause)
 
     def _malformed(self, cause: Malformed) -> None:
+        self._owner.refused(cause.reason)
         self._fail(FailureKind.PROTOCOL, f"malformed response: {cause}", cause=cause)
 
     def _fail(

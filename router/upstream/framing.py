@@ -13,11 +13,9 @@ from dataclasses import dataclass
 
 from httptools import HttpParserError, HttpResponseParser
 
+from router.upstream.refusal import Malformed, Refusal, parser_s
+
 _NEWLINE = (10, 13)
-
-
-class Malformed(Exception):
-    """Not a well-framed HTTP/1 response, or past a limit. The text names no address and quotes nothing received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +114,15 @@ class ResponseReader:
             if data.startswith(b"HTTP/1.1 "):
                 self._version_checked = True
             elif not b"HTTP/1.".startswith(data[:7]):
-                raise Malformed("not an HTTP/1 response")
+                raise Malformed(Refusal.NOT_HTTP, "not an HTTP/1 response")
         try:
             self._execute(data)
         except HttpParserError as error:
             if not self.complete:
-                context = error.__context__
-                raise Malformed(str(context if isinstance(context, Malformed) else error)) from error
+                raise _reason_of(error) from error
             self.reusable = False
         if self._unasked_coding and self.parts:
-            raise Malformed("a content coding that was not asked for")
+            raise Malformed(Refusal.CONTENT_CODING, "a content coding that was not asked for")
         if self.complete:
             if self.reusable and data[-1] in _NEWLINE:
                 self.reusable = self._ends_with(data, had_head)
@@ -135,7 +132,7 @@ class ResponseReader:
         if not self.parts:
             self._overhead += len(data)
             if self._overhead > self._limits.head:
-                raise Malformed(f"more than {self._limits.head} bytes of head or framing")
+                raise Malformed(Refusal.HEAD_SIZE, f"more than {self._limits.head} bytes of head or framing")
         else:
             self._overhead = 0
             if not self.streams:
@@ -162,7 +159,7 @@ class ResponseReader:
             body = bytes(self._whole) + body
             self._whole = None
         if len(body) > self._limits.body:
-            raise Malformed(f"a body of more than {self._limits.body} bytes")
+            raise Malformed(Refusal.BODY_SIZE, f"a body of more than {self._limits.body} bytes")
         return body
 
     def _keep(self) -> None:
@@ -171,7 +168,7 @@ class ResponseReader:
             self._whole = bytearray()
         self._whole += self.take()
         if len(self._whole) > self._limits.body:
-            raise Malformed(f"a body of more than {self._limits.body} bytes")
+            raise Malformed(Refusal.BODY_SIZE, f"a body of more than {self._limits.body} bytes")
 
     # The parser's callbacks.
 
@@ -181,14 +178,14 @@ class ResponseReader:
         name = name.lower()
         stripped = value.rstrip(b" \t")
         if stripped is not value:
-            if name == b"transfer-encoding":
-                raise Malformed("an unclear transfer coding")  # llhttp takes `chunked\t` for another coding
+            if name == b"transfer-encoding":  # llhttp takes `chunked\t` for another coding
+                raise Malformed(Refusal.TRANSFER_CODING, "an unclear transfer coding")
             value = stripped
         headers = self.headers
         if name in headers:
             self._repeated += 1
             if self._repeated > self._limits.fields:
-                raise Malformed(f"more than {self._limits.fields} header fields")
+                raise Malformed(Refusal.FIELD_COUNT, f"more than {self._limits.fields} header fields")
             value = headers[name] + b", " + value
         headers[name] = value
 
@@ -208,28 +205,28 @@ class ResponseReader:
             length = None
         elif coding is not None:
             if coding.lower() != b"chunked":
-                raise Malformed("an unclear transfer coding")
+                raise Malformed(Refusal.TRANSFER_CODING, "an unclear transfer coding")
         elif length is None:
             self.until_close = True
         if status < 300 and headers.get(b"content-type", b"")[:17].lower() == b"text/event-stream":
             self.streams = True
         elif length is not None and int(length) > self._limits.body:
-            raise Malformed(f"a body of more than {self._limits.body} bytes")
+            raise Malformed(Refusal.BODY_SIZE, f"a body of more than {self._limits.body} bytes")
         encoding = headers.get(b"content-encoding")
         self._unasked_coding = encoding is not None and encoding.lower() not in (b"identity", b"")
 
     def _check_head(self, headers: dict[bytes, bytes]) -> None:
         limits = self._limits
         if len(headers) + self._repeated > limits.fields:
-            raise Malformed(f"more than {limits.fields} header fields")
+            raise Malformed(Refusal.FIELD_COUNT, f"more than {limits.fields} header fields")
         if self.received > limits.head and sum(map(len, headers)) + sum(map(len, headers.values())) > limits.head:
-            raise Malformed(f"a head of more than {limits.head} bytes")
+            raise Malformed(Refusal.HEAD_SIZE, f"a head of more than {limits.head} bytes")
         if self._reason and b"\0" in b"".join(self._reason):
-            raise Malformed("a NUL in the status line")
+            raise Malformed(Refusal.SYNTAX, "a NUL in the status line")
         if not self._version_checked:
             version = self._version()
             if version != "1.1" and (version != "1.0" or b"transfer-encoding" in headers):
-                raise Malformed("not an HTTP/1 response")
+                raise Malformed(Refusal.NOT_HTTP, "not an HTTP/1 response")
 
     def on_message_complete(self) -> None:
         if self.head:
@@ -244,14 +241,14 @@ class ResponseReader:
 
     def _interim(self, status: int) -> None:
         if not 100 <= status <= 199:
-            raise Malformed("a status outside 100 to 599")
+            raise Malformed(Refusal.STATUS, "a status outside 100 to 599")
         if status == 101:
-            raise Malformed("a switch of protocols that was not asked for")
+            raise Malformed(Refusal.STATUS, "a switch of protocols that was not asked for")
         if self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers:
-            raise Malformed("an interim response with a body")
+            raise Malformed(Refusal.INTERIM, "an interim response with a body")
         self._interim_seen += 1
         if self._interim_seen > self._limits.interim:
-            raise Malformed(f"more than {self._limits.interim} interim responses")
+            raise Malformed(Refusal.INTERIM, f"more than {self._limits.interim} interim responses")
 
     def _ends_with(self, data: bytes, had_head: bool) -> bool:
         """Whether a response that ended within `data` ended with it. The parser skips line breaks between messages, so
@@ -267,3 +264,9 @@ class ResponseReader:
         text = self._previous[-3:] + data
         blank_line = text.find(b"\r\n\r\n")
         return blank_line >= 0 and blank_line + 4 + size == len(text)
+
+
+def _reason_of(error: HttpParserError) -> Malformed:
+    """What a callback of ours refused, or the parser itself."""
+    cause = error.__context__
+    return Malformed(cause.reason, str(cause)) if isinstance(cause, Malformed) else parser_s(str(error))

@@ -32,9 +32,10 @@ class Watch:
 
     Until `committed`, that is the sooner of deadline and first token; from then on the sooner of the deadline and
     `stream_idle` seconds after `last_data`, which the connection sets and which costs nothing until the timer fires.
+    `rested` is when the connection last became idle (0: never).
     """
 
-    __slots__ = ("_committed", "_loop", "_paused", "_timer", "_timing", "_watched", "last_data")
+    __slots__ = ("_committed", "_loop", "_paused", "_timer", "_timing", "_watched", "last_data", "rested")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watched: Watched) -> None:
         self._loop = loop
@@ -43,7 +44,7 @@ class Watch:
         self._timing: Timing | None = None
         self._committed = False
         self._paused = False
-        self.last_data = 0.0
+        self.last_data = self.rested = 0.0
 
     def begin(self, timing: Timing) -> None:
         """An exchange starts."""
@@ -67,7 +68,8 @@ class Watch:
     def rest(self, seconds: float) -> None:
         """The exchange is over: expire after this long in the pool."""
         self._timing = None
-        self._timer.arm(self._loop.time() + seconds)
+        self.rested = now = self._loop.time()
+        self._timer.arm(now + seconds)
 
     def stop(self) -> None:
         """The end: hold nothing on the loop."""

@@ -82,7 +82,7 @@ def test_an_empty_variable_leaves_an_optional_setting_out() -> None:
             "ROUTER__ROUTING__STRATEGY",
             "fastest",
             "routing.strategy: unknown strategy: (filled in, so not shown); "
-            "known are least-busy, round-robin, weighted",
+            "known are adaptive, affinity, cost-based, latency-based, least-busy, round-robin, usage-based, weighted",
         ),
         (
             "ROUTER__ROUTING__DEFAULT_FALLBACKS",

@@ -26,9 +26,9 @@ auth:
   keys:
     - {name: search, key: "${NOT_SET}", models: [smal]}
     - {name: search, key: s3cret-5f0c}
-    - {name: other, key: s3cret-5f0c, rpm: 5}
+    - {name: other, key: s3cret-5f0c, max_budget: 5}
 routing:
-  strategy: latency-based
+  strategy: fastest
   fallbacks: {small: [small, lrge], nobody: []}
   hedging: {enabled: true}
 models:
@@ -55,9 +55,9 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file_and_then_of_the_
         "router.yaml:7:50: auth.keys.0.models.0: unknown model 'smal' (did you mean small?)",
         "router.yaml:8:14: auth.keys.1.name: another key has this name already",
         "router.yaml:9:26: auth.keys.2.key: is the same as the key of search",
-        "router.yaml:9:39: auth.keys.2.rpm: limiting a key is not built yet; remove this setting",
-        "router.yaml:11:13: routing.strategy: latency-based is not built yet; "
-        "known are least-busy, round-robin, weighted",
+        "router.yaml:9:39: auth.keys.2.max_budget: a key's budget is not built yet; remove this setting",
+        "router.yaml:11:13: routing.strategy: unknown strategy: 'fastest'; "
+        "known are adaptive, affinity, cost-based, latency-based, least-busy, round-robin, usage-based, weighted",
         "router.yaml:12:23: routing.fallbacks.small.0: a model cannot be its own fallback",
         "router.yaml:12:30: routing.fallbacks.small.1: unknown model 'lrge' (did you mean large?)",
         "router.yaml:12:37: routing.fallbacks.nobody: no deployment has this model_name; known are large, small",

@@ -86,7 +86,7 @@ def test_names_that_were_filled_in_are_not_quoted() -> None:
         "router.yaml:4:31: routing.default_fallbacks.0: "
         "unknown model (filled in, so not shown); known are large, small",
         "router.yaml:4:50: routing.strategy: unknown strategy: (filled in, so not shown); "
-        "known are least-busy, round-robin, weighted",
+        "known are adaptive, affinity, cost-based, latency-based, least-busy, round-robin, usage-based, weighted",
     ]
 
 

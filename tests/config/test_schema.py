@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from router.config import Settings, schema_text
+from router.config.names import FALLBACK_KINDS
 from router.config.schema_deployment import MockSettings
 from router.config.schema_routing import CooldownSettings, ModelSettings, RoutingSettings
 from router.core.types import CooldownPolicy, RoutingPolicy
@@ -28,7 +29,8 @@ def test_the_defaults_are_those_of_the_core() -> None:
     for settings, policy in ((RoutingSettings(), RoutingPolicy()), (CooldownSettings(), CooldownPolicy())):
         shared = {field.name for field in dataclasses.fields(policy)} & set(type(settings).model_fields)
         assert len(shared) >= 6
-        for name in shared - {"fallbacks", "context_window_fallbacks", "content_policy_fallbacks", "cooldown"}:
+        told_otherwise = {"cooldown", "queue", "adaptive", *FALLBACK_KINDS}
+        for name in shared - told_otherwise:
             assert getattr(settings, name) == getattr(policy, name)
 
 
@@ -266,6 +268,5 @@ def test_a_limit_is_a_number_or_a_mapping() -> None:
     assert any_of(limit) == [None, "object"]
     text = "model_list: [{model_name: m, provider: mock, rpm: {limit: 5, strict: true}, tpm: 7}]"
     assert [line.partition(": ")[2] for line in problems(text)] == [
-        "model_list.0.rpm: limiting a deployment is not built yet; remove this setting",
-        "model_list.0.tpm: limiting a deployment is not built yet; remove this setting",
+        "model_list.0.rpm.strict: an exact limit is not built yet; remove this setting",
     ]

@@ -6,7 +6,7 @@ from router.config.structure import type_at
 from router.config.unbuilt import UNBUILT
 from tests.config.loading import MODELS, loaded, problems
 
-STRATEGIES = "known are least-busy, round-robin, weighted"
+STRATEGIES = "known are adaptive, affinity, cost-based, latency-based, least-busy, round-robin, usage-based, weighted"
 KEY = "auth: {keys: [{name: a, key: k, %s}]}\n" + MODELS
 DEPLOYMENT = "model_list: [{model_name: m, provider: mock, %s}]\n"
 SERVER = "server: {%s}\n" + MODELS
@@ -20,33 +20,27 @@ REFUSED = [
     ("state.redis_url", STATE, "redis_url: redis://host"),
     ("state.namespace", STATE, "namespace: mine"),
     ("state.sync_interval", STATE, "sync_interval: 1"),
-    ("auth.keys.*.rpm", KEY, "rpm: 5"),
-    ("auth.keys.*.tpm", KEY, "tpm: {limit: 5}"),
-    ("auth.keys.*.max_parallel_requests", KEY, "max_parallel_requests: 5"),
+    ("auth.keys.*.rpm.strict", KEY, "rpm: {limit: 5, strict: true}"),
+    ("auth.keys.*.tpm.strict", KEY, "tpm: {limit: 5, strict: true}"),
     ("auth.keys.*.max_budget", KEY, "max_budget: 0"),
     ("auth.keys.*.budget_period", KEY, "budget_period: 30d"),
-    ("auth.keys.*.priority", KEY, "priority: 1"),
     ("auth.keys.*.allow", KEY, "allow: [extra_headers]"),
     ("auth.keys.*.allowed_hosts", KEY, "allowed_hosts: [host]"),
     ("routing.retry_budget.ratio", ROUTING, "retry_budget: {ratio: 0.1}"),
     ("routing.retry_budget.min_per_second", ROUTING, "retry_budget: {min_per_second: 1}"),
-    ("routing.queue.max_waiting", ROUTING, "queue: {max_waiting: 1}"),
     ("routing.hedging.enabled", ROUTING, "hedging: {enabled: true}"),
     ("routing.drop_params", ROUTING, "drop_params: true"),
     ("routing.error_patterns.context_window", ROUTING, "error_patterns: {context_window: [x]}"),
     ("routing.error_patterns.content_policy", ROUTING, "error_patterns: {content_policy: [x]}"),
     ("models.*.retry_budget.ratio", MODEL, "retry_budget: {ratio: 0.1}"),
     ("models.*.retry_budget.min_per_second", MODEL, "retry_budget: {min_per_second: 1}"),
-    ("models.*.queue.max_waiting", MODEL, "queue: {max_waiting: 1}"),
     ("models.*.hedging.enabled", MODEL, "hedging: {enabled: true}"),
     ("models.*.drop_params", MODEL, "drop_params: true"),
     ("models.*.error_patterns.context_window", MODEL, "error_patterns: {context_window: [x]}"),
     ("models.*.error_patterns.content_policy", MODEL, "error_patterns: {content_policy: [x]}"),
     ("model_list.*.api_version", DEPLOYMENT, "api_version: '2024-10-21'"),
-    ("model_list.*.rpm", DEPLOYMENT, "rpm: 600"),
-    ("model_list.*.tpm", DEPLOYMENT, "tpm: 600"),
-    ("model_list.*.max_parallel_requests", DEPLOYMENT, "max_parallel_requests: 600"),
-    ("model_list.*.tags", DEPLOYMENT, "tags: [eu]"),
+    ("model_list.*.rpm.strict", DEPLOYMENT, "rpm: {limit: 600, strict: true}"),
+    ("model_list.*.tpm.strict", DEPLOYMENT, "tpm: {limit: 600, strict: true}"),
     ("model_list.*.health_check", DEPLOYMENT, "health_check: {path: /health}"),
 ]
 
@@ -77,14 +71,14 @@ def test_every_row_of_the_table_is_tried_here_and_is_in_the_schema() -> None:
     [
         (SERVER, "workers: 1, admin_port: null"),
         (STATE, "redis_url: '', namespace: router, sync_interval: 0.1"),
-        (KEY, "rpm: null, priority: 0, allow: [], allowed_hosts: [], max_budget: null"),
+        (KEY, "rpm: {limit: 5, strict: false}, tpm: 100, allow: [], allowed_hosts: [], max_budget: null"),
         (
             ROUTING,
-            "retry_budget: {ratio: 0.2, min_per_second: 3}, queue: {max_waiting: 0, timeout: 10}, drop_params: false",
+            "retry_budget: {ratio: 0.2, min_per_second: 3}, drop_params: false",
         ),
         (ROUTING, "hedging: {enabled: false, quantile: 0.9}, error_patterns: {context_window: []}"),
-        (MODEL, "drop_params: false, hedging: {enabled: false}, queue: {}, retry_budget: {ratio: 0.2}"),
-        (DEPLOYMENT, "rpm: null, tags: [], health_check: null, api_version: null"),
+        (MODEL, "drop_params: false, hedging: {enabled: false}, retry_budget: {ratio: 0.2}"),
+        (DEPLOYMENT, "rpm: {limit: 5, strict: false}, tags: [], health_check: null, api_version: null"),
     ],
 )
 def test_a_setting_at_its_default_passes(text: str, given: str) -> None:
@@ -94,13 +88,12 @@ def test_a_setting_at_its_default_passes(text: str, given: str) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (ROUTING % "strategy: cost-based", f"routing.strategy: cost-based is not built yet; {STRATEGIES}"),
         (ROUTING % "strategy: fastest", f"routing.strategy: unknown strategy: 'fastest'; {STRATEGIES}"),
         (
             ROUTING % "strategy: least_busy",
             "routing.strategy: unknown strategy: 'least_busy' (did you mean least-busy?)",
         ),
-        (MODEL % "strategy: affinity", f"models.small.strategy: affinity is not built yet; {STRATEGIES}"),
+        (MODEL % "strategy: fastest", f"models.small.strategy: unknown strategy: 'fastest'; {STRATEGIES}"),
         (
             "model_list: [{model_name: m, provider: bedrock}]",
             "model_list.0.provider: bedrock is not built yet; known are mock, openai",

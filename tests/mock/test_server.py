@@ -107,7 +107,7 @@ async def test_a_client_closing_before_the_first_token_is_noticed() -> None:
             await server.until(lambda s: s.cancelled == 1)
 
 
-LARGE = Behaviour(reply="word " * 20_000, tokens_per_second=1e6)  # some 3 MB: more than the sockets hold
+LARGE = Behaviour(reply="word " * 5_000, tokens_per_second=25_000)  # some 700 KB, in no less than 0.2 s
 
 
 async def test_a_slow_reader_gets_a_large_stream_whole() -> None:
@@ -121,7 +121,7 @@ async def test_a_slow_reader_gets_a_large_stream_whole() -> None:
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         seen = await client.receive()
         assert seen.complete
-        assert seen.body.count(b'"content":"') == 20_001
+        assert seen.body.count(b'"content":"') == 5_001
         await client.close()
 
 
@@ -133,7 +133,7 @@ async def test_a_client_that_stops_reading_and_goes_is_noticed() -> None:
         await server.until(lambda s: s.started == 1)
         await asyncio.sleep(0.05)
         client.writer.transport.abort()
-        async with asyncio.timeout(0.1):
+        async with asyncio.timeout(1.0):
             await server.until(lambda s: s.cancelled == 1)
         await client.close()
 

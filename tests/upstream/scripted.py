@@ -18,6 +18,7 @@ from router.core.types import Deployment
 from router.dialects.base import Origin, WireRequest
 from router.upstream.base import BodyStream, Timing, UpstreamResponse
 from router.upstream.client import HttpUpstream
+from router.upstream.connection import Connection
 
 
 class End(Enum):
@@ -47,9 +48,10 @@ def chunk(data: bytes) -> bytes:
 class ScriptedTransport(asyncio.Transport):
     """One connection. `unsent` is what the client has written and the network not yet taken."""
 
-    def __init__(self, protocol: asyncio.Protocol, scripts: Iterable[Script]) -> None:
+    def __init__(self, protocol: asyncio.BaseProtocol, scripts: Iterable[Script]) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
+        assert isinstance(protocol, Connection)
         self._protocol = protocol
         self._scripts = list(scripts)
         self._steps: list[Step] = []
@@ -139,7 +141,7 @@ class ScriptedNetwork:
         self.transports: list[ScriptedTransport] = []
         self.dials = 0
 
-    async def __call__(self, origin: Origin, protocol: asyncio.Protocol) -> None:
+    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
         self.dials += 1
         assert self._connections, "one connection more than the script has"
         connection = self._connections.pop(0)

@@ -34,7 +34,7 @@ from tests.virtual_time import virtual_time
 class SlowNetwork(ScriptedNetwork):
     """Takes a few turns of the loop before and after the connection is there."""
 
-    async def __call__(self, origin: Origin, protocol: asyncio.Protocol) -> None:
+    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
         await super().__call__(origin, protocol)

@@ -10,16 +10,17 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
 from router.dialects.base import Origin
-from router.upstream import connect
-from router.upstream.connect import Address, Dialer, describe, race, resolve, tls_context
-from tests.virtual_time import VirtualTimeLoop, virtual_time
+from router.upstream import sockets
+from router.upstream.connect import Dialer, describe
+from router.upstream.sockets import Address, race
+from router.upstream.tls import tls_context
+from tests.virtual_time import virtual_time
 
 
 def v4(last: int) -> Address:
@@ -37,7 +38,7 @@ class Addresses:
         self._plan = {address: (seconds, error) for address, seconds, error in plan}
         self.tried: list[tuple[Address, float]] = []
         self.sockets: list[socket.socket] = []
-        monkeypatch.setattr(connect, "connect", self._connect)
+        monkeypatch.setattr(sockets, "connect", self._connect)
 
     async def _connect(self, loop: asyncio.AbstractEventLoop, address: Address) -> socket.socket:
         self.tried.append((address, loop.time() - 1000))
@@ -137,42 +138,6 @@ async def test_a_race_cancelled_at_any_moment_leaves_no_socket_and_no_task(patch
             await task
         assert network.open == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-class Resolver(VirtualTimeLoop):
-    def __init__(self, *answers: tuple[Any, ...]) -> None:
-        super().__init__()
-        self._answers = list(answers)
-
-    async def getaddrinfo(self, host: Any, port: Any, **kwargs: Any) -> list[Any]:
-        assert kwargs == {"type": socket.SOCK_STREAM}
-        return self._answers
-
-
-def test_families_take_turns_in_the_resolver_s_order() -> None:
-    answers = [
-        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 80, 0, 0)),
-        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::2", 80, 0, 0)),
-        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::3", 80, 0, 0)),
-        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 80)),
-    ]
-    loop = Resolver(*answers)
-    assert loop.run_until_complete(resolve(loop, "upstream.test", 80)) == [v6(1), v4(1), v6(2), v6(3)]
-    loop.close()
-
-
-@pytest.mark.parametrize(("host", "family"), [("192.0.2.1", socket.AF_INET), ("2001:db8::1", socket.AF_INET6)])
-@virtual_time
-async def test_an_address_is_not_looked_up(host: str, family: socket.AddressFamily) -> None:
-    addresses = await resolve(asyncio.get_running_loop(), host, 80)
-    assert addresses == [(family, socket.IPPROTO_TCP, (host, 80))]
-
-
-def test_a_name_without_addresses_is_not_resolved() -> None:
-    loop = Resolver()
-    with pytest.raises(socket.gaierror):
-        loop.run_until_complete(resolve(loop, "upstream.test", 80))
-    loop.close()
 
 
 @pytest.fixture

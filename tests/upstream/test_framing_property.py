@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.upstream.framing import Limits, Malformed, ResponseReader
+from router.upstream.framing import Limits, ResponseReader
+from router.upstream.refusal import Malformed
 
 TOKEN = st.text(string.ascii_letters + string.digits + "-_!#$%&'*+.^`|~", min_size=1, max_size=12)
 NAMES = TOKEN.filter(

@@ -227,7 +227,7 @@ async def test_more_idle_connections_than_allowed_are_closed_oldest_first() -> N
 @virtual_time
 async def test_a_connection_that_closes_between_opening_and_the_request_is_a_failure_and_no_hang() -> None:
     class HastyNetwork(ScriptedNetwork):
-        async def __call__(self, origin: object, protocol: asyncio.Protocol) -> None:
+        async def __call__(self, origin: object, protocol: asyncio.BaseProtocol) -> None:
             await super().__call__(REQUEST.origin, protocol)
             self.transports[-1].say(EOF)
             await settle()
@@ -244,7 +244,7 @@ async def test_a_connection_that_closes_between_opening_and_the_request_is_a_fai
 @virtual_time
 async def test_a_socket_that_comes_after_everyone_has_left_is_closed() -> None:
     class LateNetwork(ScriptedNetwork):
-        async def __call__(self, origin: object, protocol: asyncio.Protocol) -> None:
+        async def __call__(self, origin: object, protocol: asyncio.BaseProtocol) -> None:
             loop = asyncio.get_running_loop()
             loop.call_later(10, lambda: self.transports.append(ScriptedTransport(protocol, [])))
             await loop.create_future()

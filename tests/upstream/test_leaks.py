@@ -54,7 +54,7 @@ class RandomNetwork(ScriptedNetwork):
         super().__init__()
         self._rng = rng
 
-    async def __call__(self, origin: Origin, protocol: asyncio.Protocol) -> None:
+    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
         await asyncio.sleep(self._rng.choice([0, 0, 0.1, 20]))
         self._connections.append([self._rng.choice(STEPS) for _ in range(5)])
         await super().__call__(origin, protocol)

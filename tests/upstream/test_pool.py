@@ -15,18 +15,19 @@ class Conn:
 def opened(pool: Pool[Conn], origin: Origin, count: int) -> list[Conn]:
     connections = [Conn() for _ in range(count)]
     for connection in connections:
+        assert pool.reserve(origin, 0.0)
         pool.add(origin, connection)
     return connections
 
 
 def test_an_empty_pool_has_nothing_to_give() -> None:
-    pool: Pool[Conn] = Pool(2)
+    pool: Pool[Conn] = Pool(2, 100, 30.0)
     assert pool.take(A) is None
     assert repr(pool) == "<Pool empty>"
 
 
 def test_the_connection_used_last_is_reused_first() -> None:
-    pool: Pool[Conn] = Pool(3)
+    pool: Pool[Conn] = Pool(3, 100, 30.0)
     first, second, third = opened(pool, A, 3)
     for connection in (second, third, first):
         assert pool.put_back(connection) is None
@@ -36,7 +37,7 @@ def test_the_connection_used_last_is_reused_first() -> None:
 
 
 def test_origins_never_share() -> None:
-    pool: Pool[Conn] = Pool(3)
+    pool: Pool[Conn] = Pool(3, 100, 30.0)
     (connection,) = opened(pool, A, 1)
     pool.put_back(connection)
     assert pool.take(B) is None
@@ -47,7 +48,7 @@ def test_origins_never_share() -> None:
 
 
 def test_of_too_many_idle_ones_the_oldest_goes() -> None:
-    pool: Pool[Conn] = Pool(2)
+    pool: Pool[Conn] = Pool(2, 100, 30.0)
     first, second, third = opened(pool, A, 3)
     pool.put_back(first)
     pool.put_back(second)
@@ -57,13 +58,13 @@ def test_of_too_many_idle_ones_the_oldest_goes() -> None:
 
 
 def test_a_pool_may_keep_none() -> None:
-    pool: Pool[Conn] = Pool(0)
+    pool: Pool[Conn] = Pool(0, 100, 30.0)
     (connection,) = opened(pool, A, 1)
     assert pool.put_back(connection) is connection
 
 
 def test_what_is_discarded_is_forgotten_idle_or_busy_and_an_origin_with_its_last() -> None:
-    pool: Pool[Conn] = Pool(2)
+    pool: Pool[Conn] = Pool(2, 100, 30.0)
     idle, busy = opened(pool, A, 2)
     opened(pool, B, 1)
     pool.put_back(idle)
@@ -77,7 +78,7 @@ def test_what_is_discarded_is_forgotten_idle_or_busy_and_an_origin_with_its_last
 
 
 def test_a_connection_that_was_discarded_while_busy_is_not_taken_back() -> None:
-    pool: Pool[Conn] = Pool(2)
+    pool: Pool[Conn] = Pool(2, 100, 30.0)
     (connection,) = opened(pool, A, 1)
     pool.discard(connection)
     assert pool.put_back(connection) is connection

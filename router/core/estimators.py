@@ -1,0 +1,90 @@
+"""Measuring: running averages of what deployments do. Choosing is the strategies' business.
+
+Each keeps a few numbers, and forgets, so that a deployment nobody has asked for a while is not judged by old news for
+ever.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+
+class Ewma:
+    """A mean in which a sample's weight falls by 1/e every `tau` samples. None before the first."""
+
+    __slots__ = ("tau", "value")
+
+    def __init__(self, tau: float) -> None:
+        self.tau = tau
+        self.value: float | None = None
+
+    def add(self, sample: float) -> None:
+        self.value = sample if self.value is None else self.value + (sample - self.value) / self.tau
+
+
+class PeakEwma:
+    """A pessimist's mean: a sample above it replaces it at once, one below pulls it down with time constant `tau`
+    seconds.
+
+    Read after silence, it has decayed by the same constant: a deployment that was slow once gets another chance.
+    Source: Finagle's `PeakEwma` load metric (Twitter, 2015).
+    """
+
+    __slots__ = ("_at", "_value", "tau")
+
+    def __init__(self, tau: float) -> None:
+        self.tau = tau
+        self._value: float | None = None
+        self._at = 0.0
+
+    def add(self, now: float, sample: float) -> None:
+        """A sample taken at `now`, in clock seconds."""
+        known = self._value
+        if known is None or sample > known:
+            self._value = sample
+        else:
+            kept = exp(-(now - self._at) / self.tau)
+            self._value = known * kept + sample * (1.0 - kept)
+        self._at = now
+
+    def read(self, now: float, patience: float) -> float | None:
+        """The mean as of `now`; None before the first sample. Silence shorter than `patience` seconds is no news."""
+        if self._value is None:
+            return None
+        silence = now - self._at - patience
+        return self._value if silence <= 0.0 else self._value * exp(-silence / self.tau)
+
+
+class LineFit:
+    """y ≈ fixed + slope · x by least squares, older samples forgotten with factor `keep` per sample; never negative.
+
+    Used for the time to first token over the prompt's length. The line is worked out as samples come, which is once a
+    reply, and read for every candidate of every request. Source: recursive least squares with exponential forgetting
+    (Ljung, "System Identification", 1999), kept as its five sums.
+    """
+
+    __slots__ = ("_fixed", "_n", "_slope", "_x", "_xx", "_xy", "_y", "keep")
+
+    def __init__(self, keep: float = 0.98) -> None:
+        self.keep = keep
+        self._n = self._x = self._y = self._xx = self._xy = 0.0
+        self._fixed = self._slope = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        keep = self.keep
+        self._n = self._n * keep + 1.0
+        self._x = self._x * keep + x
+        self._y = self._y * keep + y
+        self._xx = self._xx * keep + x * x
+        self._xy = self._xy * keep + x * y
+        mean_x, mean_y = self._x / self._n, self._y / self._n
+        spread = self._xx / self._n - mean_x * mean_x
+        flat = spread <= 1e-6 * (1.0 + mean_x * mean_x)
+        self._slope = 0.0 if flat else max((self._xy / self._n - mean_x * mean_y) / spread, 0.0)
+        self._fixed = mean_y - self._slope * mean_x
+
+    def at(self, x: float) -> float | None:
+        """The expected y, or None before the first sample. Where the samples' x hardly differ, their mean y."""
+        if not self._n:
+            return None
+        return max(self._fixed + self._slope * x, 0.0)

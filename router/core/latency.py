@@ -1,0 +1,69 @@
+"""How fast one backend answers, in two measures that are never mixed.
+
+Streams are measured by their time to first token, which grows with the prompt: a running fit of fixed + per 1,000
+prompt tokens says what is usual, and a peak-sensitive mean of measured / usual says how things are now. Whole replies
+are measured in seconds per output token.
+"""
+
+from __future__ import annotations
+
+from router.core.estimators import LineFit, PeakEwma
+
+TAU = 10.0
+PATIENCE = 5.0
+"""Seconds without a sample after which what is known begins to fade."""
+FAILURE_SECONDS = 5.0
+FAILURE_SECONDS_MAX = 60.0
+_LEAST = 1e-4
+
+
+class Latency:
+    """Times in seconds, `now` in clock seconds, prompts and outputs in tokens."""
+
+    __slots__ = ("_failed", "_failure", "_lag", "_usual", "_whole")
+
+    def __init__(self) -> None:
+        self._usual = LineFit()
+        self._lag = PeakEwma(TAU)
+        self._whole = PeakEwma(TAU)
+        self._failure = PeakEwma(TAU)
+        self._failed = False
+
+    def streamed(self, now: float, prompt_tokens: int, first_token: float) -> None:
+        """A stream's first token came after that long."""
+        length = prompt_tokens / 1000.0
+        usual = self._usual.at(length)
+        self._usual.add(length, first_token)
+        self._lag.add(now, first_token / max(usual or first_token, _LEAST))
+        self._well(now)
+
+    def replied(self, now: float, output_tokens: int, duration: float) -> None:
+        """A whole reply came after that long."""
+        self._whole.add(now, duration / max(output_tokens, 1))
+        self._well(now)
+
+    def failed(self, now: float, retry_after: float | None) -> None:
+        """An attempt failed. It counts as slow however fast it failed, or failing would attract traffic."""
+        self._failed = True
+        self._failure.add(now, min(max(retry_after or 0.0, FAILURE_SECONDS), FAILURE_SECONDS_MAX))
+
+    def expected(self, now: float, stream: bool, prompt_tokens: int, output_tokens: float) -> float | None:
+        """Seconds that a request should take until its first token (a stream) or its end; None before any sample."""
+        if stream:
+            seconds = self._lag.read(now, PATIENCE)
+            if seconds is not None:
+                seconds *= self._usual.at(prompt_tokens / 1000.0) or _LEAST
+        else:
+            seconds = self._whole.read(now, PATIENCE)
+            if seconds is not None and output_tokens > 1.0:
+                seconds *= output_tokens
+        if self._failed:
+            failure = self._failure.read(now, PATIENCE) or 0.0
+            if failure > _LEAST and (seconds is None or failure > seconds):
+                return failure
+        return seconds
+
+    def _well(self, now: float) -> None:
+        if self._failed:
+            self._failure.add(now, 0.0)
+            self._failed = (self._failure.read(now, PATIENCE) or 0.0) > _LEAST

@@ -1,0 +1,148 @@
+"""Where the prompt's beginning should be in the provider's cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, log
+from random import Random
+
+from router.core.hashing import hash_of, mix
+from router.core.load import Candidate, Snapshot
+from router.core.share import effective_weight, share
+from router.core.strategies.base import LOOKS, Fit, Weighed, is_large
+from router.core.strategies.least_busy import LeastBusy
+from router.core.tier import LARGE, Tier
+from router.core.types import RouteRequest
+
+BOUND = 1.25
+"""No deployment gets more than this many times its part of what is under way."""
+NEIGHBOURS = 8
+"""Of a large tier, so many candidates are considered for one key."""
+_LOG_ONE = log(2.0**64)
+_LEAST_BUSY = LeastBusy()
+
+
+class Affinity:
+    """The first in the key's own order that has room: in-flight + 1 ≤ ⌈1.25 × its part by weight of all in flight + 1⌉.
+
+    The order is that of −ln(hash(key, backend)) / (weight × share), lowest first, so each key keeps its deployment
+    while others come and go, and each deployment gets keys by its weight. In a large tier the order is made of the 8
+    fit candidates that follow the key on a ring of hashes. Every replica finds the same without talking. Keys: see
+    `RouteRequest.affinity`; a request without one goes where it is least busy.
+
+    Sources: rendezvous hashing (Thaler and Ravishankar, 1998) with weights (Schindelhauer and Schomaker, 2005); bounded
+    loads (Mirrokni, Thorup and Zadimoghaddam, 2018); consistent hashing (Karger et al., 1997). Needs in-flight counts.
+    Wrong where nothing is cached, and where one key makes most of the traffic: it then overflows to the next in order.
+    """
+
+    def choose(
+        self,
+        request: RouteRequest,
+        candidates: Sequence[Candidate],
+        view: Snapshot,
+        rng: Random,
+        *,
+        large: bool = False,
+    ) -> Candidate | None:
+        if request.affinity is None:
+            return _LEAST_BUSY.choose(request, candidates, view, rng, large=large)
+        if not candidates:
+            return None
+        key = hash_of(request.affinity())
+        if large or len(candidates) > LARGE:
+            candidates = neighbours(key, candidates)
+        return _one_of(first_with_room(key, candidates, view.now), rng)
+
+    def draw(self, request: RouteRequest, tier: Tier, view: Snapshot, rng: Random, fit: Fit) -> Candidate | None:
+        if request.affinity is None:
+            return _LEAST_BUSY.draw(request, tier, view, rng, fit)
+        key = hash_of(request.affinity())
+        seen: set[int] = set()
+        found: list[Candidate] = []
+        for candidate in tier.around(key):
+            if id(candidate) in seen:
+                continue
+            if len(seen) == LOOKS:
+                break
+            seen.add(id(candidate))
+            if fit(candidate):
+                found.append(candidate)
+                if len(found) == NEIGHBOURS:
+                    return _one_of(first_with_room(key, found, view.now), rng)
+        return None
+
+    def weigh(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> Sequence[Weighed]:
+        if request.affinity is None:
+            return _LEAST_BUSY.weigh(request, candidates, view)
+        if not candidates:
+            return ()
+        now = view.now
+        key = hash_of(request.affinity())
+        near = neighbours(key, candidates) if is_large(candidates, view) else candidates
+        chosen = first_with_room(key, near, now)
+        capacity = {id(candidate): most for candidate, most in zip(near, capacities(near, now), strict=True)}
+        return [
+            Weighed(
+                candidate,
+                distance(key, candidate, now),
+                sum(candidate is one for one in chosen) / len(chosen),
+                {
+                    "in_flight": candidate.load.in_flight,
+                    "siblings": candidate.load.siblings,
+                    "capacity": capacity.get(id(candidate)),
+                    "weight": candidate.deployment.weight,
+                    "share": share(candidate, now),
+                },
+            )
+            for candidate in candidates
+        ]
+
+
+def distance(key: int, candidate: Candidate, now: float) -> float:
+    """How far down the key's order `candidate` stands."""
+    deployment, load = candidate
+    far = _LOG_ONE - log(mix(key ^ deployment.place) + 1)
+    standing = load.standing
+    return far / deployment.weight if now >= standing.whole_at else far / effective_weight(candidate, now)
+
+
+def capacities(candidates: Sequence[Candidate], now: float) -> list[int]:
+    """How many requests each may have under way, the one to come included."""
+    weights, under_way = [], 1
+    for deployment, load in candidates:
+        under_way += load.in_flight + load.siblings
+        weight, standing = deployment.weight, load.standing
+        weights.append(weight if now >= standing.whole_at else weight * standing.share(now))
+    each = BOUND * under_way / sum(weights)
+    return [ceil(each * weight) for weight in weights]
+
+
+def first_with_room(key: int, candidates: Sequence[Candidate], now: float) -> list[Candidate]:
+    """The first in the key's order that has room, which somebody always has: more than is under way fits in all.
+    Several only where one backend is listed more than once."""
+    open_ = [
+        candidate
+        for candidate, most in zip(candidates, capacities(candidates, now), strict=True)
+        if candidate.load.in_flight + candidate.load.siblings < most
+    ]
+    distances = [distance(key, candidate, now) for candidate in open_]
+    nearest = min(distances)
+    if distances.count(nearest) == 1:
+        return [open_[distances.index(nearest)]]
+    return [candidate for candidate, far in zip(open_, distances, strict=True) if far == nearest]
+
+
+def neighbours(key: int, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Those of a large tier that count for `key`: the first on the ring."""
+    if len(candidates) <= NEIGHBOURS:
+        return candidates
+    found: dict[int, Candidate] = {}
+    for candidate in Tier.of(candidates).around(key):
+        found.setdefault(id(candidate), candidate)
+        if len(found) == NEIGHBOURS:
+            break
+    return list(found.values())
+
+
+def _one_of(candidates: Sequence[Candidate], rng: Random) -> Candidate:
+    return candidates[0] if len(candidates) == 1 else candidates[int(rng.random() * len(candidates))]

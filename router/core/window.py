@@ -1,0 +1,98 @@
+"""Counting over a sliding minute, in one-second buckets."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import inf
+
+SECONDS = 60.0
+
+
+class Bucket:
+    """What came within one second of the clock. It leaves the window as a whole, a minute after the last of it."""
+
+    __slots__ = ("amount", "gone", "last", "second")
+
+    def __init__(self, second: int) -> None:
+        self.second = second
+        self.last = 0.0
+        self.amount = 0
+        self.gone = False
+
+
+class Window:
+    """A sum over the last 60 seconds, which is never less than the true one.
+
+    A sample counts for 60 seconds, and for less than one more where others followed within the same second: so what is
+    admitted by this sum never exceeds its limit in any 60 seconds, wherever they begin. Memory is a bucket for each
+    second in which something came, 61 at most; adding and reading cost a constant.
+    """
+
+    __slots__ = ("_buckets", "_due", "_total")
+
+    def __init__(self) -> None:
+        self._buckets: deque[Bucket] = deque()
+        self._total = 0
+        self._due = inf  # no bucket leaves before this
+
+    def add(self, now: float, amount: int) -> Bucket:
+        """Count `amount` at `now` (clock seconds). Returns where it was booked, for `correct`."""
+        if now >= self._due:
+            self._forget(now)
+        buckets = self._buckets
+        if buckets and buckets[-1].second >= int(now):
+            bucket = buckets[-1]
+        else:
+            bucket = Bucket(int(now))
+            buckets.append(bucket)
+            if len(buckets) == 1:
+                self._due = now + SECONDS
+        bucket.last = max(bucket.last, now)
+        bucket.amount += amount
+        self._total += amount
+        return bucket
+
+    def correct(self, bucket: Bucket, amount: int) -> None:
+        """Change what was booked in `bucket` by `amount`; nothing where that has left the window."""
+        if not bucket.gone:
+            bucket.amount += amount
+            self._total += amount
+
+    def total(self, now: float) -> int:
+        """The sum over the last 60 seconds."""
+        if now >= self._due:
+            self._forget(now)
+        return self._total
+
+    def fits(self, now: float, amount: int, limit: int) -> bool:
+        """Whether `amount` more is within `limit`. What is larger than the whole limit fits an empty window."""
+        if now >= self._due:
+            self._forget(now)
+        return self._total + min(amount, limit) <= limit
+
+    def frees_at(self, now: float, amount: int, limit: int) -> float:
+        """When `amount` will fit, if nothing else comes: clock seconds, `now` where it fits already."""
+        over = self.total(now) + min(amount, limit) - limit
+        if over <= 0:
+            return now
+        for bucket in self._buckets:
+            over -= bucket.amount
+            if over <= 0:
+                return bucket.last + SECONDS
+        return now + SECONDS
+
+    def empty_at(self, now: float) -> float:
+        """When nothing will be left of what is counted, if nothing else comes: clock seconds."""
+        if self.total(now):
+            for bucket in reversed(self._buckets):
+                if bucket.amount:
+                    return bucket.last + SECONDS
+        return now
+
+    def _forget(self, now: float) -> None:
+        buckets = self._buckets
+        while buckets and buckets[0].last + SECONDS <= now:
+            bucket = buckets.popleft()
+            bucket.gone = True
+            self._total -= bucket.amount
+        self._due = buckets[0].last + SECONDS if buckets else inf

@@ -1,0 +1,73 @@
+"""`GET /router/status`: the live picture as JSON. Deployments by their labels; never a key, never an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from router.core.catalogue import Catalogue
+from router.core.limits import headroom
+from router.core.load import BackendLoad, Candidate, Snapshot
+from router.core.share import share
+from router.core.types import Principal
+from router.edge.auth import may_use
+
+SAMPLE_PROMPT = 1000
+"""Tokens of the prompt whose time to first token is shown: the time depends on the length."""
+
+
+def status(
+    principal: Principal, catalogue: Catalogue, view: Snapshot, candidates: Callable[[], Iterable[Candidate]]
+) -> list[dict[str, Any]]:
+    """One entry a deployment, of the models that `principal` may use. Times in seconds."""
+    allowed = allowed_groups(principal, catalogue)
+    return [_entry(one, view) for one in candidates() if one.deployment.model_name in allowed]
+
+
+def allowed_groups(principal: Principal, catalogue: Catalogue) -> set[str]:
+    """The names of the model groups that a key may use, under whatever name."""
+    names = [*catalogue.names(), *principal.models]
+    groups = {name: catalogue.resolve(name) for name in names if may_use(principal, name)}
+    found = {group.name for group in groups.values() if group is not None}
+    return found | {group.name for group in catalogue.wildcards if may_use(principal, group.name)}
+
+
+def _entry(candidate: Candidate, view: Snapshot) -> dict[str, Any]:
+    deployment, load = candidate
+    now = view.now
+    limited = deployment.limits is not None or load.heard
+    return {
+        "model": deployment.model_name,
+        "deployment": deployment.id,
+        "provider": deployment.provider,
+        "upstream_model": deployment.model,
+        "priority": deployment.priority,
+        "weight": deployment.weight,
+        "enabled": deployment.enabled,
+        "in_flight": load.in_flight,
+        "siblings_in_flight": load.siblings,
+        "outstanding_tokens": load.outstanding,
+        "breaker": load.breaker.state(now).value,
+        "cooldown": max((load.breaker.open_until or now) - now, 0.0),
+        "keys": _keys(load, now),
+        "share": share(candidate, now),
+        "headroom": headroom(candidate, now) if limited else None,
+        "latency": {
+            "first_token": load.latency.expected(now, True, SAMPLE_PROMPT, 0.0),
+            "per_output_token": load.latency.expected(now, False, 0, 1.0),
+        },
+        "expected_output_tokens": _usual_output(view, deployment.model_name),
+    }
+
+
+def _keys(load: BackendLoad, now: float) -> list[dict[str, Any]]:
+    """By position: which key it is stays in the configuration."""
+    return [
+        {"position": place, "cooldown": max(key.until - now, 0.0), "refused": key.refused and key.until > now}
+        for place, key in enumerate(load.keys)
+    ]
+
+
+def _usual_output(view: Snapshot, model_name: str) -> float | None:
+    usual = view.outputs.get(model_name)
+    return None if usual is None else usual.value

@@ -1,0 +1,60 @@
+"""The memory store of one simulated replica, behind the simulator's seam."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from router.core.catalogue import Catalogue
+from router.core.clock import Clock
+from router.core.errors import UpstreamFailure
+from router.core.events import Event
+from router.core.failover import Try
+from router.core.load import BackendLoad, Snapshot
+from router.core.retry import Verdict
+from router.core.types import RouteRequest, Usage
+from router.state.base import CLIENT_GONE, Lease, Outcome, Served
+from router.state.memory import MemoryStore
+
+
+class MemoryHold:
+    __slots__ = ("_lease", "_store")
+
+    def __init__(self, store: MemoryStore, lease: Lease) -> None:
+        self._store = store
+        self._lease = lease
+
+    def answered(self) -> None:
+        self._lease.answered()
+
+    def produced(self, tokens: int) -> None:
+        self._lease.produced(tokens)
+
+    def served(self, duration: float, first_token: float | None, usage: Usage) -> None:
+        self._store.settle(self._lease, Outcome(served=Served(duration, first_token, usage)))
+
+    def failed(self, verdict: Verdict, failure: UpstreamFailure, counts: bool) -> None:
+        self._store.settle(self._lease, Outcome(verdict.health, failure.kind, failure.retry_after, counts))
+
+    def cut_off(self) -> None:
+        self._store.settle(self._lease, CLIENT_GONE)
+
+
+class MemoryReplica:
+    def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+        self._store = MemoryStore(clock, _ignore)
+        self._store.configure(catalogue)
+        self._loads = {candidate.deployment.backend: candidate.load for candidate in self._store.candidates()}
+
+    def view(self) -> Snapshot:
+        return self._store.view()
+
+    def acquire(self, step: Try, request: RouteRequest) -> MemoryHold:
+        estimate = self._store.view().expect(request, step.candidate.deployment.model_name)
+        return MemoryHold(self._store, self._store.acquire(step.group, step.candidate, estimate))
+
+    def loads(self) -> Mapping[str, BackendLoad]:
+        return self._loads
+
+
+def _ignore(event: Event) -> None:
+    """What happened is counted by the simulation itself."""

@@ -1,0 +1,85 @@
+"""The socket's side of a connection: one buffer for all reads, and back-pressure both ways."""
+
+from __future__ import annotations
+
+import asyncio
+
+from router.core.errors import FailureKind, UpstreamFailure
+from router.dialects.base import WireRequest
+from router.upstream.proxy import Forward
+from router.upstream.upload import Upload
+
+ONE_WRITE = 65536
+"""Bytes. Up to this size, copying a body behind its head costs less than a second write."""
+
+
+class Channel(asyncio.BufferedProtocol):
+    """`buffer` bounds one read: the event loops' own would take four times as much at once. A view, since asyncio slices it.
+
+    `forward`: the socket leads to a proxy that passes requests on.
+    """
+
+    __slots__ = ("_buffer", "_loop", "_paused", "_transport", "_upload", "forward")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+        self._loop = loop
+        self._buffer = buffer
+        self._transport: asyncio.Transport | None = None
+        self._upload: Upload | None = None
+        self._paused = False
+        self.forward: Forward | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes, as many as one read brought."""
+        raise NotImplementedError
+
+    def source_failed(self, error: BaseException) -> None:
+        """The source of the body that is being sent has failed."""
+        raise NotImplementedError
+
+    def write(self, wire: WireRequest) -> None:
+        """Send a request; a body that is still coming, by a task of its own."""
+        transport = self._transport
+        assert transport is not None
+        head, body = wire.head, wire.body
+        if self.forward is not None:
+            head = self.forward.head(head)
+        if wire.source is not None:
+            transport.write(head)
+            self._upload = Upload(self._loop, wire.source, transport, self)
+        elif len(body) <= ONE_WRITE:
+            transport.write(head + body)
+        else:
+            transport.write(head)
+            transport.write(body)
+
+    def pause_reading(self) -> None:
+        self._paused = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._paused = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    # For the transport.
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+    def pause_writing(self) -> None:
+        if self._upload is not None:
+            self._upload.pause()
+
+    def resume_writing(self) -> None:
+        if self._upload is not None:
+            self._upload.resume()
+
+
+def body_broke_off() -> UpstreamFailure:
+    """For a response that had begun already: nothing that upstream has done, and nothing that another can mend."""
+    return UpstreamFailure(FailureKind.REJECTED, "the request's body broke off")

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from router.core.errors import FailureKind
+from router.core.events import Attempted, Cooled, Event, Finished, Recovered
+from router.telemetry.log import Log
+
+
+def told(capfd: pytest.CaptureFixture[str], *events: Event) -> list[dict[str, Any]]:
+    log = Log()
+    for event in events:
+        log(event)
+    log.close()
+    return [orjson.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+
+def test_a_cooldown_is_a_warning_with_its_facts(capfd: pytest.CaptureFixture[str]) -> None:
+    (line,) = told(capfd, Cooled("east", FailureKind.RATE_LIMITED, 5.12345, 1))
+    assert line.pop("time").endswith("Z")
+    assert line == {
+        "event": "cooldown",
+        "level": "warning",
+        "deployment": "east",
+        "reason": "rate_limited",
+        "seconds": 5.123,
+        "key": 1,
+    }
+
+
+def test_a_recovery_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    (line,) = told(capfd, Recovered("east"))
+    assert (line["event"], line["level"], line["deployment"]) == ("recovered", "info", "east")
+
+
+def test_requests_and_attempts_are_not_this_logs_business(capfd: pytest.CaptureFixture[str]) -> None:
+    assert told(capfd, Finished("r", "chat"), Attempted("gpt", "east", "openai", "connect", 1.0)) == []
+
+
+def test_an_unforeseen_error_is_one_line_with_its_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    log = Log()
+    try:
+        raise LookupError("nobody\nforesaw")
+    except LookupError as error:
+        log.unforeseen("req-1", error)
+    log.close()
+    (line,) = capfd.readouterr().err.splitlines()
+    shown = orjson.loads(line)
+    assert shown["request_id"] == "req-1"
+    assert shown["level"] == "error"
+    assert "LookupError" in shown["exception"]
+    assert "test_log.py" in shown["exception"]
+
+
+def test_nothing_below_info_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    log = Log()
+    log.logger.debug("noise")
+    log.close()
+    assert capfd.readouterr().err == ""

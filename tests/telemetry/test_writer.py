@@ -1,0 +1,123 @@
+"""The writer has a thread, so these tests wait: for what must come, never for time to pass."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from router.telemetry import writer
+from router.telemetry.writer import LineWriter
+
+SOON = 10.0
+
+
+class Gate:
+    """A `write` that waits until it is let through, and says when it is waiting."""
+
+    def __init__(self) -> None:
+        self.waiting = threading.Event()
+        self.open = threading.Event()
+        self.written: list[bytes] = []
+
+    def __call__(self, lines: bytes) -> None:
+        self.waiting.set()
+        assert self.open.wait(SOON)
+        self.written.append(lines)
+
+
+def render(value: str) -> bytes:
+    return value.encode() + b"\n"
+
+
+@pytest.fixture(autouse=True)
+def no_batching(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "BATCH_SECONDS", 0.0)
+
+
+def test_lines_are_written_in_order_and_all_of_them_by_close() -> None:
+    written: list[bytes] = []
+    lines: LineWriter[str] = LineWriter(render, written.append)
+    for index in range(1000):
+        lines.put(f"line {index}")
+    lines.close(SOON)
+    assert b"".join(written).decode().splitlines() == [f"line {index}" for index in range(1000)]
+    assert lines.dropped == 0
+
+
+def test_rendering_and_writing_happen_on_the_thread() -> None:
+    threads: list[str] = []
+
+    def notes(value: str) -> bytes:
+        threads.append(threading.current_thread().name)
+        return render(value)
+
+    lines: LineWriter[str] = LineWriter(notes, lambda _: threads.append(threading.current_thread().name))
+    lines.put("a")
+    lines.close(SOON)
+    assert set(threads) == {"log-writer"}
+
+
+def test_when_full_it_drops_and_counts_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "QUEUE_LINES", 10)
+    gate = Gate()
+    lines: LineWriter[str] = LineWriter(render, gate)
+    lines.put("first")
+    assert gate.waiting.wait(SOON), "the thread is stuck in write"
+    for index in range(15):
+        lines.put(f"line {index}")
+    assert lines.dropped == 5
+    gate.open.set()
+    lines.close(SOON)
+    assert b"".join(gate.written).decode().splitlines() == ["first", *(f"line {index}" for index in range(10))]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("I/O operation on closed file")])
+def test_a_failing_write_costs_its_batch_and_no_more(error: Exception) -> None:
+    written: list[bytes] = []
+    failed = threading.Event()
+
+    def write(lines: bytes) -> None:
+        if not failed.is_set():
+            failed.set()
+            raise error
+        written.append(lines)
+
+    lines: LineWriter[str] = LineWriter(render, write)
+    lines.put("lost")
+    assert failed.wait(SOON)
+    lines.put("kept")
+    lines.close(SOON)
+    assert b"".join(written) == b"kept\n"
+    assert lines.dropped == 1
+
+
+def test_a_value_that_cannot_be_rendered_costs_its_line_and_no_more() -> None:
+    def fussy(value: str) -> bytes:
+        if value == "bad":
+            raise TypeError("no such line")
+        return render(value)
+
+    written: list[bytes] = []
+    lines: LineWriter[str] = LineWriter(fussy, written.append)
+    for value in ("a", "bad", "b"):
+        lines.put(value)
+    lines.close(SOON)
+    assert b"".join(written) == b"a\nb\n"
+    assert lines.dropped == 1
+
+
+def test_close_waits_no_longer_than_it_was_told() -> None:
+    gate = Gate()
+    lines: LineWriter[str] = LineWriter(render, gate)
+    lines.put("a")
+    assert gate.waiting.wait(SOON)
+    lines.close(0.0)
+    gate.open.set()
+
+
+def test_a_program_may_end_while_a_write_hangs() -> None:
+    lines: LineWriter[str] = LineWriter(render, lambda _: None)
+    assert lines._thread.daemon
+    lines.close(SOON)
+    assert not lines._thread.is_alive()
