@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import os
 import signal
 import time
@@ -138,6 +139,12 @@ def principal_of(key: KeySettings) -> Principal:
     return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject)
 
 
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets this process have: every request holds two sockets."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def settle_garbage_collector() -> None:
     """Leave what was loaded out of every later collection, and collect less often: requests leave next to no cycles."""
     gc.collect()
@@ -147,6 +154,7 @@ def settle_garbage_collector() -> None:
 
 async def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT, then drain; a second signal ends at once. Raises OSError where it cannot listen."""
+    raise_file_limit()
     app = App(config)
     await app.start()
     settle_garbage_collector()

@@ -47,13 +47,18 @@ def _table(groups: Iterable[ModelGroup]) -> list[str]:
     ]
 
 
+def _place(api_base: str) -> str:
+    parts = urlsplit(api_base)
+    return parts.netloc or ("a unix socket" if parts.scheme == "unix" else "in this process")
+
+
 def _row(deployment: Deployment) -> Sequence[str]:
     prices = deployment.prices
     return (
         f"  {deployment.id}",
         deployment.provider,
         deployment.model,
-        urlsplit(deployment.api_base).netloc or "in this process",
+        _place(deployment.api_base),
         str(deployment.priority),
         f"{deployment.weight:g}",
         _price(prices.input),

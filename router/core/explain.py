@@ -11,7 +11,7 @@ from router.core.catalogue import Catalogue
 from router.core.choice import weigh
 from router.core.cost import Expectation, expectation
 from router.core.errors import FailureKind, RouterError, UpstreamFailure
-from router.core.failover import Failover, FallbackKind, Try
+from router.core.failover import Failover, FallbackKind, Stop, Try
 from router.core.filters import FILTERS, Reason, context_window
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection, reason_to_pass_over
@@ -86,7 +86,7 @@ def explain(request: RouteRequest, group: ModelGroup, catalogue: Catalogue, view
         group,
         None if first is None else first.name,
         failover.fallback,
-        None if isinstance(step, Try) else getattr(step, "error", None),
+        step.error if isinstance(step, Stop) else None,
         {kind: [one.name for one in chain] for kind, chain in chains.items()},
         {name: plan_of(request, one, view, asked_first=one is first) for name, one in groups.items()},
     )

@@ -27,6 +27,9 @@ from router.core.plan import Rejection
 from router.core.retry import Action, Health, Verdict, backoff, judge
 from router.core.types import ModelGroup, RouteRequest
 
+TOO_SHORT = 0.002
+"""Seconds before the deadline in which nothing is begun any more: event loops round to milliseconds."""
+
 
 class Try(NamedTuple):
     """Send to this candidate now. `counts` is whether a failure may count against its breaker."""
@@ -110,7 +113,7 @@ class Failover:
     def next(self, view: Snapshot) -> Step:
         """The next step. A `Try` counts as begun: the caller sends it."""
         while True:
-            if view.now >= self.request.deadline:
+            if view.now + TOO_SHORT >= self.request.deadline:
                 return self._stop(view, deadline=True)
             if self.attempts >= self._max_attempts:
                 return self._stop(view)

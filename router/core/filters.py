@@ -58,9 +58,11 @@ def unhealthy(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Re
 def limits(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
     """One of its limits, or of upstream's, leaves no room for the request: `rpm`, `tpm` or `parallel`."""
     deployment, load = candidate
-    if deployment.limits is None and not load.heard:
+    own = deployment.limits
+    if own is None and not load.heard:
         return None
-    short = shortage(candidate, view.now, view.tokens(request, deployment.model_name))
+    tokens = 0 if own is None or own.tpm is None else view.tokens(request, deployment.model_name)
+    short = shortage(candidate, view.now, tokens)
     return None if short is None else Reason(short)
 
 
@@ -101,6 +103,6 @@ def is_fit(request: RouteRequest, candidate: Candidate, view: Snapshot) -> bool:
         and (request.tags is None or tags(request, candidate, view) is None)
         and (breaker.open_until is None or breaker.admits(view.now))
         and ((deployment.limits is None and not load.heard) or limits(request, candidate, view) is None)
-        and ((not load.heard and load.keys[load.next_key].until <= view.now) or load.usable_key(view.now) is not None)
+        and (load.keys[load.next_key].until <= view.now or load.usable_key(view.now) is not None)
         and (window is None or request.estimate.prompt_tokens < WINDOW_DOUBT * window)
     )

@@ -32,9 +32,10 @@ class Latency:
     def streamed(self, now: float, prompt_tokens: int, first_token: float) -> None:
         """A stream's first token came after that long."""
         length = prompt_tokens / 1000.0
-        usual = self._usual.at(length)
+        known = self._usual.at(length) or 0.0
         self._usual.add(length, first_token)
-        self._lag.add(now, first_token / max(usual or first_token, _LEAST))
+        # Measured by what this sample itself has taught, too: the first long prompt after short ones is no slowness.
+        self._lag.add(now, first_token / max(known, self._usual.at(length) or 0.0, _LEAST))
         self._well(now)
 
     def replied(self, now: float, output_tokens: int, duration: float) -> None:

@@ -119,12 +119,15 @@ class Meter:
 
     def shortage(self, limits: Limits, in_flight: int, now: float, tokens: int) -> Shortage | None:
         """Why a request of `tokens` may not be sent now, with `in_flight` others under way; None where it may."""
-        if limits.max_parallel_requests is not None and in_flight >= limits.max_parallel_requests:
+        most, rpm, tpm = limits.max_parallel_requests, limits.rpm, limits.tpm
+        if most is not None and in_flight >= most:
             return "parallel"
-        if limits.rpm is not None and self.requests is not None and not self.requests.fits(now, 1, limits.rpm):
+        window = self.requests
+        if rpm is not None and window is not None and window.counted >= rpm and not window.fits(now, 1, rpm):
             return "rpm"
-        if limits.tpm is not None and self.tokens is not None and not self.tokens.fits(now, tokens, limits.tpm):
-            return "tpm"
+        window = self.tokens
+        if tpm is not None and window is not None and window.counted + tokens > tpm:
+            return None if window.fits(now, tokens, tpm) else "tpm"
         return None
 
     def frees_at(self, limits: Limits, now: float, tokens: int) -> float:
@@ -172,9 +175,9 @@ def _left(window: Window | None, limit: int | None, now: float) -> Allowance | N
 def shortage(candidate: Candidate, now: float, tokens: int) -> Shortage | None:
     """Why a request of `tokens` may not be sent to `candidate` now: its own limits, or upstream's word."""
     deployment, load = candidate
-    limits = deployment.limits
-    if limits is not None:
-        short = (load.meter or Meter()).shortage(limits, load.in_flight + load.siblings, now, tokens)
+    limits, meter = deployment.limits, load.meter
+    if limits is not None and meter is not None:
+        short = meter.shortage(limits, load.in_flight + load.siblings, now, tokens)
         if short is not None:
             return short
     return _exhausted(load, now) if load.heard else None
@@ -205,7 +208,10 @@ def _exhausted(load: BackendLoad, now: float) -> Shortage | None:
     found: Shortage | None = None
     for key in load.keys:
         if key.until <= now:
-            short = None if key.quota is None else key.quota.shortage(now)
+            quota = key.quota
+            if quota is None:
+                return None
+            short = quota.shortage(now)
             if short is None:
                 return None
             found = found or short

@@ -82,7 +82,7 @@ class BackendLoad:
         for offset in range(count):
             index = (self.next_key + offset) % count
             key = self.keys[index]
-            if key.until <= now and (key.quota is None or key.quota.shortage(now) is None):
+            if key.until <= now and (not self.heard or key.quota is None or key.quota.shortage(now) is None):
                 return index
         return None
 
@@ -120,7 +120,7 @@ class Snapshot:
     `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured.
     """
 
-    __slots__ = ("cached", "now", "outputs", "policies", "tiers_of", "turns")
+    __slots__ = ("_asked", "_asked_of", "_tokens", "cached", "now", "outputs", "policies", "tiers_of", "turns")
 
     def __init__(
         self,
@@ -137,27 +137,34 @@ class Snapshot:
         self.outputs = outputs
         self.cached = cached
         self.policies = policies
+        self._asked: RouteRequest | None = None
+        self._asked_of = ""
+        self._tokens = 0
 
     def tiers(self, group: ModelGroup) -> Sequence[Sequence[Candidate]]:
         return self.tiers_of[group.name]
 
-    def tier_size(self, candidate: Candidate) -> int:
-        """How many share `candidate`'s tier, fit to serve or not."""
+    def tier_of(self, candidate: Candidate) -> Sequence[Candidate]:
+        """All of `candidate`'s tier, fit to serve or not; empty for one that the view does not know."""
         deployment = candidate.deployment
         for tier in self.tiers_of.get(deployment.model_name, ()):
             if tier and tier[0].deployment.priority == deployment.priority:
-                return len(tier)
-        return 0
+                return tier
+        return ()
 
     def tokens(self, request: RouteRequest, model_name: str) -> int:
-        """Tokens to expect of `request` in all: what limits are asked for."""
-        return request.estimate.prompt_tokens + ceil(self.expected_output(request, model_name))
+        """Tokens to expect of `request` in all: what limits are asked for. The last answer is kept: a decision asks the
+        same of every candidate."""
+        if self._asked is not request or self._asked_of != model_name:
+            self._asked, self._asked_of = request, model_name
+            self._tokens = request.estimate.prompt_tokens + ceil(self.expected_output(request, model_name))
+        return self._tokens
 
     def expect(self, request: RouteRequest, model_name: str) -> Estimate:
         """The same as what a lease reserves."""
-        asked = request.estimate
-        output = ceil(self.expected_output(request, model_name))
-        return asked if output == asked.output_tokens else Estimate(asked.prompt_tokens, output)
+        estimate = request.estimate
+        output = self.tokens(request, model_name) - estimate.prompt_tokens
+        return estimate if output == estimate.output_tokens else Estimate(estimate.prompt_tokens, output)
 
     def expected_output(self, request: RouteRequest, model_name: str) -> float:
         """Output tokens to expect of `request`: what the model usually gives, capped by what the request allows."""

@@ -94,10 +94,10 @@ class Quota:
     def shortage(self, now: float) -> Shortage | None:
         """What there is nothing left of, by upstream's word, until a moment that it has named."""
         left = self._requests
-        if left is not None and left.dated and left.at(now, self._sent_requests) == 0:
+        if left is not None and left.remaining <= self._sent_requests - left.sent and left.dated and now < left.until:
             return "rpm"
         left = self._tokens
-        if left is not None and left.dated and left.at(now, self._sent_tokens) == 0:
+        if left is not None and left.remaining <= self._sent_tokens - left.sent and left.dated and now < left.until:
             return "tpm"
         return None
 

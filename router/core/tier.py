@@ -15,8 +15,9 @@ from router.core.types import Prices
 
 LARGE = 16
 """Tiers with more candidates are not scanned for a request: some are drawn, and those are looked at."""
-RING_POINTS = 8
-"""Places of one backend on the ring. With few, neighbours' parts of the ring differ; bounded load evens that out."""
+RING_POINTS = 32
+"""Places on the ring of a backend of mean weight: parts of the ring then differ by some 18 %."""
+_MOST_POINTS = 256
 
 
 class Tier(tuple[Candidate, ...]):
@@ -26,10 +27,10 @@ class Tier(tuple[Candidate, ...]):
     def of(candidates: Sequence[Candidate]) -> Tier:
         return candidates if isinstance(candidates, Tier) else Tier(candidates)
 
-    def prepare(self) -> None:
-        """Work everything out now, for no request to wait for it."""
+    def prepare(self, *, ring: bool) -> None:
+        """Work everything out now, for no request to wait for it; the ring only where it is wanted."""
         if len(self) > LARGE:
-            _ = self.weights, self.prices, self._ring
+            _ = self.weights, self.prices, self._ring if ring else None
 
     @cached_property
     def weights(self) -> list[float]:
@@ -53,8 +54,11 @@ class Tier(tuple[Candidate, ...]):
 
     @cached_property
     def _ring(self) -> tuple[list[int], list[Candidate]]:
-        points = [(mix(candidate.deployment.place + turn), number) for number, candidate in enumerate(self)
-                  for turn in range(RING_POINTS)]  # fmt: skip
+        points = []
+        per_weight = RING_POINTS * len(self) / self.weights[-1]
+        for number, candidate in enumerate(self):
+            count = min(round(per_weight * candidate.deployment.weight), _MOST_POINTS) or 1
+            points += [(mix(candidate.deployment.place + turn), number) for turn in range(count)]
         points.sort()
         return [point for point, _ in points], [self[number] for _, number in points]
 

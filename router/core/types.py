@@ -227,7 +227,8 @@ class Tags(NamedTuple):
 class RouteRequest:
     """What routing knows of one request. `deadline` is in the clock's seconds, `max_output` the most output tokens it
     allows; None where it does not say. `key` names the client's key, and `priority` is its place in a queue. `affinity`
-    gives what requests that belong together have in common, and is called only where somebody wants to know."""
+    gives what requests that belong together have in common, and is called only where somebody wants to know.
+    `hurried`: the client set a shorter deadline than the model has."""
 
     kind: Kind
     model: str
@@ -242,3 +243,4 @@ class RouteRequest:
     priority: int = 0
     tags: Tags | None = None
     affinity: Callable[[], str] | None = None
+    hurried: bool = False

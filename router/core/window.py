@@ -28,12 +28,13 @@ class Window:
     second in which something came, 61 at most; adding and reading cost a constant.
     """
 
-    __slots__ = ("_buckets", "_due", "_total")
+    __slots__ = ("_buckets", "_due", "counted")
 
     def __init__(self) -> None:
         self._buckets: deque[Bucket] = deque()
-        self._total = 0
         self._due = inf  # no bucket leaves before this
+        self.counted = 0
+        """The sum when it was last asked for, and what came since: time only lowers it."""
 
     def add(self, now: float, amount: int) -> Bucket:
         """Count `amount` at `now` (clock seconds). Returns where it was booked, for `correct`."""
@@ -49,26 +50,24 @@ class Window:
                 self._due = now + SECONDS
         bucket.last = max(bucket.last, now)
         bucket.amount += amount
-        self._total += amount
+        self.counted += amount
         return bucket
 
     def correct(self, bucket: Bucket, amount: int) -> None:
         """Change what was booked in `bucket` by `amount`; nothing where that has left the window."""
         if not bucket.gone:
             bucket.amount += amount
-            self._total += amount
+            self.counted += amount
 
     def total(self, now: float) -> int:
         """The sum over the last 60 seconds."""
         if now >= self._due:
             self._forget(now)
-        return self._total
+        return self.counted
 
     def fits(self, now: float, amount: int, limit: int) -> bool:
         """Whether `amount` more is within `limit`. What is larger than the whole limit fits an empty window."""
-        if now >= self._due:
-            self._forget(now)
-        return self._total + min(amount, limit) <= limit
+        return self.total(now) + min(amount, limit) <= limit
 
     def frees_at(self, now: float, amount: int, limit: int) -> float:
         """When `amount` will fit, if nothing else comes: clock seconds, `now` where it fits already."""
@@ -94,5 +93,5 @@ class Window:
         while buckets and buckets[0].last + SECONDS <= now:
             bucket = buckets.popleft()
             bucket.gone = True
-            self._total -= bucket.amount
+            self.counted -= bucket.amount
         self._due = buckets[0].last + SECONDS if buckets else inf

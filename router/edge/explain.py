@@ -109,7 +109,7 @@ def _kind(raw: bytes, kind: str | None) -> Kind:
             if kind == known:
                 return known
         raise bad(f"`kind` must be one of {', '.join(KINDS)}", "kind")
-    body = parse(raw)
+    body, _ = parse(raw)
     for known, required in REQUIRED.items():
         if required in body:
             return known

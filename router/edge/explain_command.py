@@ -49,7 +49,7 @@ def _body(model: str | None, path: Path | None, kind: str | None) -> bytes:
         asked = dict(BODIES.get(kind or "chat", BODIES["chat"]))
     else:
         raw = typer.get_binary_stream("stdin").read() if str(path) == "-" else path.read_bytes()
-        asked = parse(raw)
+        asked, _ = parse(raw)
         if model is None:
             return raw
     return orjson.dumps({**asked, "model": model} if model is not None else asked)

@@ -16,7 +16,7 @@ from router.upstream.base import BodyStream
 GOODBYE_SECONDS = 0.5
 """How long a client may take to read why its request was cut off."""
 
-BUFFER_LIMIT = 64 * 1024
+BUFFER_LIMIT = 16 * 1024
 """Bytes waiting for a slow client above which upstream is no longer read."""
 
 
@@ -107,6 +107,8 @@ class GenericExchange:
             frames, self._waiting = self._waiting, b""
             if frames:
                 await response.write(frames)
+                del frames
+                await self._request.protocol._drain_helper()  # `write` waits only now and then
             if self._holding and self._stream is not None:
                 self._holding = False
                 self._stream.resume()

@@ -67,7 +67,7 @@ def understand(
     began: float,
 ) -> tuple[InferenceRequest, RouteRequest, ModelGroup]:
     """What `raw` asks for: whole, as routing sees it, and of which model group. Raises RouterError."""
-    body = parse(raw)
+    body, raw = parse(raw)
     check(kind, body)
     own = take_own(body)
     if own is not None:
@@ -90,7 +90,8 @@ def _route(
 ) -> RouteRequest:
     for name in (*(own.fallbacks or ()), *(own.context_window_fallbacks or ())):
         find_group(catalogue, principal, name, "fallbacks")
-    timeout = min(own.timeout or header_timeout(headers) or group.policy.timeout, group.policy.timeout)
+    allowed = group.policy.timeout
+    timeout = min(own.timeout or header_timeout(headers) or allowed, allowed)
     return RouteRequest(
         request.kind,
         request.body["model"],
@@ -105,11 +106,15 @@ def _route(
         principal.priority,
         tags_of(own.tags, headers.get(TAGS_HEADER)),
         partial(affinity_of, headers, request.body),
+        timeout < allowed,
     )
 
 
-def parse(raw: bytes) -> dict[str, Any]:
-    """The body as a JSON object. Raises RouterError 400 for anything else, and for a name that stands twice."""
+def parse(raw: bytes) -> tuple[dict[str, Any], bytes]:
+    """The body as a JSON object, and as the bytes that may travel on: `raw`, unless a name might stand twice in it.
+
+    Raises RouterError 400 for anything else, and for a name that does stand twice.
+    """
     if not raw:
         raise bad("the body is empty: a JSON object is needed")
     try:
@@ -119,10 +124,10 @@ def parse(raw: bytes) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise bad("the body must be a JSON object")
     try:
-        refuse_duplicates(raw, body)
+        settled = refuse_duplicates(raw, body)
     except DuplicateKey as error:
         raise bad(f"`{error.name}` stands twice in the body", error.name) from None
-    return body
+    return body, raw if settled else orjson.dumps(body)
 
 
 def find_group(catalogue: Catalogue, principal: Principal, model: str, param: str = "model") -> ModelGroup:

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 TOO_MANY_FIELDS = "Too many headers received"
 """What aiohttp's parser says of a header with more fields than it takes."""
 
-UNSENT = 65536
-"""Bytes the kernel takes for a client that does not read: without a limit it would grow its buffer to megabytes before
-upstream is held back. What is on its way to a client that reads does not count."""
+UNSENT = 32768
+"""Bytes that the kernel takes for a client that does not read, and as many that wait before it, until upstream is held
+back: the kernel would grow its buffer to megabytes. What is on its way to a client that reads does not count."""
 
 
 class EdgeProtocol(RequestHandler):
@@ -45,6 +45,7 @@ class EdgeProtocol(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        cast(asyncio.Transport, transport).set_write_buffer_limits(high=UNSENT)
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT") and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)

@@ -26,12 +26,13 @@ def render_head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
 class SocketExchange:
     """See `Exchange` and `EdgeExchange`. Speaks HTTP/1.1 only: streams are chunked."""
 
-    __slots__ = ("_stream", "_transport", "committed", "date", "gone", "keep_alive", "paused")
+    __slots__ = ("_over", "_stream", "_transport", "committed", "date", "gone", "keep_alive", "paused")
 
     def __init__(self, transport: asyncio.Transport, date: str, keep_alive: bool, paused: bool) -> None:
         """`paused`: the transport's buffer is full already."""
         self._transport = transport
         self._stream: BodyStream | None = None
+        self._over = False
         self.date = date
         self.keep_alive = keep_alive
         self.paused = paused
@@ -54,8 +55,9 @@ class SocketExchange:
             self._transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
 
     def end(self, frames: bytes = b"") -> None:
-        if self.gone:
-            return
+        if self.gone or self._over:
+            return  # cut off in the very moment of its end: there is nothing to add
+        self._over = True
         self._transport.write(b"%x\r\n%b\r\n%b" % (len(frames), frames, _END) if frames else _END)
 
     def fail(self, error: RouterError) -> None:
@@ -78,7 +80,7 @@ class SocketExchange:
             self._stream.resume()
 
     def _whole(self, status: int, fields: Fields, body: bytes) -> None:
-        self.committed = True
+        self.committed = self._over = True
         if not self.gone:
             head = render_head(status, [*fields, ("content-length", str(len(body))), *self._own()])
             self._transport.write(head + body)

@@ -37,7 +37,7 @@ class Ticket(NamedTuple):
 
 class Blocked(NamedTuple):
     """Why it is not its turn. `backends` are those it waits for, none where waiting would not help. `frees_at` is when
-    the first of them frees as far as is known, in clock seconds; `any_moment`: one may at any moment before."""
+    the first of them is known to free, in clock seconds; `any_moment`: one may do so before."""
 
     error: RouterError
     backends: frozenset[str]
@@ -66,15 +66,22 @@ Answer = Ticket | RouterError | None
 class Waiter:
     """One request in a room, until the moment `until` (clock seconds)."""
 
-    __slots__ = ("answer", "blocked", "key", "priority", "probe", "until")
+    __slots__ = ("answer", "blocked", "probe", "route", "until")
 
     def __init__(self, route: RouteRequest, probe: Probe, until: float, answer: asyncio.Future[Answer]) -> None:
-        self.key = route.key
-        self.priority = route.priority
+        self.route = route
         self.probe = probe
         self.until = until
         self.answer = answer
         self.blocked: Blocked | None = None
+
+    @property
+    def key(self) -> str:
+        return self.route.key
+
+    @property
+    def priority(self) -> int:
+        return self.route.priority
 
     def expire(self) -> None:
         if not self.answer.done():
@@ -148,7 +155,7 @@ class Queue:
         return group.name in self._rooms
 
     def waiting(self) -> dict[str, int]:
-        """How many wait, by model group; 0 is left out."""
+        """How many wait, by model group."""
         return {name: len(room.line) for name, room in self._rooms.items()}
 
     def freed(self, backend: str) -> None:
@@ -167,7 +174,8 @@ class Queue:
         if room is None:
             room = self._rooms[group.name] = Room(group, self._clock)
         outcome: Literal["served", "timeout", "full", "refused", "client_gone"] = "client_gone"
-        waiter = Waiter(route, probe, min(now + policy.timeout, route.deadline), _future())
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(route, probe, min(now + policy.timeout, route.deadline), answer)
         try:
             if len(room.line) >= policy.max_waiting:
                 outcome = "full"
@@ -205,8 +213,9 @@ class Queue:
         try:
             return await waiter.answer
         except asyncio.CancelledError:
-            if waiter.answer.done() and not waiter.answer.cancelled():
-                found = waiter.answer.result()
+            answer = waiter.answer
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                found = answer.result()
                 if isinstance(found, Ticket):
                     self._give_back(found.lease)
             raise
@@ -233,10 +242,6 @@ class Queue:
         wait = room.frees_at - now
         again = wait if 0.0 < wait < inf else UNKNOWN_WAIT
         return RouterError(429, "rate_limit_exceeded", told, type="rate_limit_error", retry_after=again)
-
-
-def _future() -> asyncio.Future[Answer]:
-    return asyncio.get_running_loop().create_future()
 
 
 def _full(group: ModelGroup) -> RouterError:

@@ -26,8 +26,10 @@ class Relay:
     stream is complete, else the failure; `failure.sent_bytes` tells the two kinds of failure apart.
     """
 
-    __slots__ = ("_decoder", "_exchange", "_held", "_keepalive", "_lease", "_loop", "_record", "_silence", "_stream", "_upstream",
-                 "_written", "committed_at", "done")  # fmt: skip
+    __slots__ = (
+        "_decoder", "_exchange", "_held", "_keepalive", "_lease", "_loop", "_record", "_silence", "_stream",
+        "_upstream", "_written", "committed_at", "done",
+    )  # fmt: skip
 
     def __init__(
         self,

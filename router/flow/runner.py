@@ -150,7 +150,7 @@ class Runner:
             return True
         except UpstreamFailure as failure:
             verdict = failover.failed(step, failure)
-            if not _is_clients_doing(failure, timing, route):
+            if not _is_no_fault(failure, timing, route, failover.attempts):
                 spent = Spent.ESTIMATE if failure.sent_bytes else None
                 outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts, spent=spent)
             told = failure.kind.value
@@ -226,7 +226,11 @@ def _book(record: Finished, step: Try, usage: Usage | None) -> None:
     record.cost = None if usage is None else step.candidate.deployment.prices.cost(usage)
 
 
-def _is_clients_doing(failure: UpstreamFailure, timing: Timing, route: RouteRequest) -> bool:
-    """Whether a failure says nothing about the deployment: the client's own deadline cut it off, or the client asked
-    for so much, or read it so slowly, that a stream in good health took too long."""
-    return failure.kind is FailureKind.ATTEMPT_TIMEOUT and (failure.sent_bytes or timing.deadline >= route.deadline)
+def _is_no_fault(failure: UpstreamFailure, timing: Timing, route: RouteRequest, attempts: int) -> bool:
+    """Whether a failure says nothing about the deployment: the request's deadline cut it off, which its client had
+    chosen or earlier attempts had used up; or the client asked for so much, or read it so slowly, that a stream in
+    good health took too long."""
+    if failure.kind is not FailureKind.ATTEMPT_TIMEOUT:
+        return False
+    cut_short = timing.deadline >= route.deadline and (route.hurried or attempts > 1)
+    return failure.sent_bytes or cut_short

@@ -60,7 +60,7 @@ def _bars(axis: Any, place: int, of: int, names: list[str], values: Sequence[Int
     axis.set_yticks(range(len(names)), names)
     if place == 0:
         axis.invert_yaxis()
-    axis.legend()
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _shares(axis: Any, names: list[str], pairs: Sequence[tuple[str, Summary]]) -> None:
@@ -72,4 +72,4 @@ def _shares(axis: Any, names: list[str], pairs: Sequence[tuple[str, Summary]]) -
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
     axis.set_xlabel("share of served requests")
-    axis.legend()
+    axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))

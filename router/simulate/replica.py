@@ -9,6 +9,7 @@ from router.core.clock import Clock
 from router.core.errors import UpstreamFailure
 from router.core.events import Event
 from router.core.failover import Try
+from router.core.limits import Spent
 from router.core.load import BackendLoad, Snapshot
 from router.core.retry import Verdict
 from router.core.types import RouteRequest, Usage
@@ -33,7 +34,9 @@ class MemoryHold:
         self._store.settle(self._lease, Outcome(served=Served(duration, first_token, usage)))
 
     def failed(self, verdict: Verdict, failure: UpstreamFailure, counts: bool) -> None:
-        self._store.settle(self._lease, Outcome(verdict.health, failure.kind, failure.retry_after, counts))
+        spent = Spent.ESTIMATE if failure.sent_bytes else None
+        outcome = Outcome(verdict.health, failure.kind, failure.retry_after, counts, spent=spent)
+        self._store.settle(self._lease, outcome)
 
     def cut_off(self) -> None:
         self._store.settle(self._lease, CLIENT_GONE)

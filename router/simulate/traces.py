@@ -26,10 +26,11 @@ _COLUMNS: Mapping[str, str] = {
     "output_tokens": "output",
     "completion_tokens": "output",
     "model": "model",
+    "session": "session",
 }
 """A column's name, in lower case, to what it holds."""
 _NEEDED = ("time", "prompt", "output")
-_EXPECTED = "TIMESTAMP,ContextTokens,GeneratedTokens or timestamp,prompt_tokens,output_tokens[,model]"
+_EXPECTED = "TIMESTAMP,ContextTokens,GeneratedTokens or timestamp,prompt_tokens,output_tokens[,model][,session]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Line(NamedTuple):
     model: str = ""
     stream: bool = True
     kind: Kind = "chat"
+    session: str = ""
 
 
 def read_trace(path: Path, limit: int | None = None) -> Trace:
@@ -96,7 +98,8 @@ def _csv(rows: Iterable[str]) -> Iterator[_Line]:
             prompt, output = int(fields["prompt"]), int(fields["output"])
             if prompt < 0 or output < 0:
                 raise ValueError
-            yield _Line(_seconds(fields["time"]), prompt, output, fields.get("model", "").strip())
+            model, session = (fields.get(name, "").strip() for name in ("model", "session"))
+            yield _Line(_seconds(fields["time"]), prompt, output, model, session=session)
         except (KeyError, ValueError):
             raise SimulateError(f"{reader.line_num}: expected a time and two numbers of tokens") from None
 

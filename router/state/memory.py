@@ -174,9 +174,7 @@ class MemoryStore:
                 breaker.abandon_trial()
             self._observer(Cooled(deployment.id, kind, policy.max, None))
             return
-        if not outcome.counts:
-            if lease.trial:
-                breaker.abandon_trial()
+        if not outcome.counts and not lease.trial:
             if outcome.retry_after and breaker.open_until is not None:
                 breaker.cool(now, now + min(outcome.retry_after, policy.max), policy)
             return
@@ -224,5 +222,5 @@ class MemoryStore:
             Tier(Candidate(deployment, self._loads[deployment.backend]) for deployment in tier) for tier in group.tiers
         )
         for tier in tiers:
-            tier.prepare()
+            tier.prepare(ring=group.policy.strategy == "affinity")
         return tiers

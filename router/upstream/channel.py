@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
@@ -13,20 +14,25 @@ ONE_WRITE = 65536
 """Bytes. Up to this size, copying a body behind its head costs less than a second write."""
 
 
+SLOW = 32768
+"""Bytes the kernel may keep for a connection whose stream was paused; twice as much with its own bookkeeping. While
+streams flow it finds the right size by itself, which may be megabytes."""
+
+
 class Channel(asyncio.BufferedProtocol):
     """`buffer` bounds one read: the event loops' own would take four times as much at once. A view, since asyncio slices it.
 
     `forward`: the socket leads to a proxy that passes requests on.
     """
 
-    __slots__ = ("_buffer", "_loop", "_paused", "_transport", "_upload", "forward")
+    __slots__ = ("_buffer", "_loop", "_paused", "_slow", "_transport", "_upload", "forward")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
         self._loop = loop
         self._buffer = buffer
         self._transport: asyncio.Transport | None = None
         self._upload: Upload | None = None
-        self._paused = False
+        self._paused = self._slow = False
         self.forward: Forward | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -55,8 +61,14 @@ class Channel(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         self._paused = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        transport = self._transport
+        if transport is not None:
+            transport.pause_reading()
+            if not self._slow:
+                self._slow = True
+                sock = transport.get_extra_info("socket")
+                if sock is not None:
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW)
 
     def resume_reading(self) -> None:
         self._paused = False

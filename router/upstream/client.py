@@ -22,8 +22,8 @@ MAX_IDLE = 256
 MAX_OPEN = 2000
 """Connections open or being opened per origin. A connection carries one request at a time: who finds no room waits."""
 
-ONE_READ = 65536
-"""Bytes read from a socket at once: with as much again in the client's socket, that is what a stalled stream holds."""
+ONE_READ = 16384
+"""Bytes read from a socket at once, and so held beyond the limit where a stream is paused."""
 
 ONE_TLS_READ = 524288
 """The event loops decrypt up to 256 KiB at once, and lose track of the stream's end where a buffer is too small for it."""
@@ -97,6 +97,8 @@ class HttpUpstream:
 
     async def _connect(self, origin: Origin, timing: Timing, *, fresh: bool) -> Connection:
         """A connection of our own: a `fresh` one, or one that has become idle while we waited for room."""
+        if self._closed:
+            raise _shutting_down()
         now = asyncio.get_running_loop().time()
         limit = min(now + timing.connect, timing.deadline, timing.first_token)
         doing = "connecting"
@@ -118,8 +120,6 @@ class HttpUpstream:
         self.counters.waited += 1
         first = False
         while True:
-            if self._closed:
-                raise _shutting_down()
             waiter: asyncio.Future[Connection | None] = loop.create_future()
             self.pool.wait(origin, waiter, first=first)
             try:

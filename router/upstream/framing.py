@@ -128,7 +128,7 @@ class ResponseReader:
                 self.reusable = self._ends_with(data, had_head)
             self._previous = b""
             return
-        self._previous = data
+        self._previous = data if len(data) < 1024 else data[-6:]
         if not self.parts:
             self._overhead += len(data)
             if self._overhead > self._limits.head:

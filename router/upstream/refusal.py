@@ -33,7 +33,9 @@ _PARSER_SAYS = (
     ("Transfer-Encoding", Refusal.TRANSFER_CODING),
     ("Content-Length", Refusal.LENGTH),
     ("chunk", Refusal.CHUNK),
+    ("Chunk", Refusal.CHUNK),
     ("status code", Refusal.STATUS),
+    ("response status", Refusal.STATUS),
     ("HTTP version", Refusal.NOT_HTTP),
     ("Expected HTTP", Refusal.NOT_HTTP),
 )

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from router.core.types import CooldownPolicy, Deployment, Prices, RoutingPolicy
+import pytest
+
+from router.core.types import AdaptiveWeights, CooldownPolicy, Deployment, Limits, Prices, QueuePolicy, RoutingPolicy
 from router.dialects.mock.behaviour import Behaviour
-from tests.config.loading import MODELS, loaded
+from tests.config.loading import MODELS, loaded, problems
 
 
 def test_a_deployment_is_what_its_entry_says() -> None:
@@ -146,3 +148,69 @@ def test_keys_keep_their_name_their_models_and_their_last_day() -> None:
     text = "auth: {keys: [{name: a, key: k, models: [small], expires: 2027-06-30, team: t}]}\n" + MODELS
     (key,) = loaded(text).settings.auth.keys
     assert (key.name, key.models, key.expires, key.team) == ("a", ("small",), date(2027, 6, 30), "t")
+
+
+def test_limits_are_the_deployments_and_none_where_none_is_given() -> None:
+    text = """\
+model_list:
+  - {model_name: m, id: a, provider: mock, rpm: 600, tpm: {limit: 1000}, max_parallel_requests: 4}
+  - {model_name: m, id: b, provider: mock, tpm: 5}
+  - {model_name: m, id: c, provider: mock}
+"""
+    ((a, b, c),) = loaded(text).catalogue.groups["m"].tiers
+    assert a.limits == Limits(600, 1000, 4)
+    assert b.limits == Limits(None, 5, None)
+    assert c.limits is None
+
+
+def test_a_models_queue_differs_from_the_shared_one_only_in_what_it_says() -> None:
+    models = "model_list: [{model_name: a, provider: mock}, {model_name: b, provider: mock}]\n"
+    shared = "routing: {queue: {max_waiting: 7, timeout: 3}}\n"
+    groups = loaded(shared + "models: {b: {queue: {timeout: 1}}}\n" + models).catalogue.groups
+    assert (groups["a"].policy.queue, groups["b"].policy.queue) == (QueuePolicy(7, 3.0), QueuePolicy(7, 1.0))
+    groups = loaded(shared + "models: {b: {queue: {max_waiting: 0}}}\n" + models).catalogue.groups
+    assert groups["b"].policy.queue is None
+    assert loaded(models).catalogue.groups["a"].policy.queue is None
+
+
+def test_tags_and_the_price_of_cached_prompts_are_the_deployments() -> None:
+    text = "model_list: [{model_name: m, provider: mock, tags: [eu, paid], cached_input_cost_per_token: 1e-7}]"
+    ((deployment,),) = loaded(text).catalogue.groups["m"].tiers
+    assert deployment.tags == {"eu", "paid"}
+    assert deployment.prices == Prices(None, None, 1e-7)
+
+
+@pytest.mark.parametrize("tag", ["!eu", "a,b"])
+def test_a_tag_that_no_request_could_name_is_refused(tag: str) -> None:
+    (told,) = problems(f"model_list: [{{model_name: m, provider: mock, tags: ['{tag}']}}]")
+    assert "must not begin with ! nor hold a comma" in told
+
+
+@pytest.mark.parametrize(
+    ("strategy", "first", "second", "weights"),
+    [
+        ("weighted", "rpm: 600", "rpm: 200", [600.0, 200.0]),
+        ("weighted", "rpm: 600", "rpm: 200, weight: 1", [1.0, 1.0]),
+        ("weighted", "rpm: 600", "tpm: 200", [1.0, 1.0]),
+        ("weighted", "rpm: 600", "rpm: 200, priority: 1, weight: 7", [600.0, 7.0]),
+        ("least-busy", "rpm: 600", "rpm: 200", [1.0, 1.0]),
+    ],
+)
+def test_where_no_weight_of_a_tier_is_given_but_every_rpm_weighted_goes_by_that(
+    strategy: str, first: str, second: str, weights: list[float]
+) -> None:
+    text = f"""\
+routing: {{strategy: {strategy}}}
+model_list:
+  - {{model_name: m, provider: mock, {first}}}
+  - {{model_name: m, provider: mock, {second}}}
+"""
+    tiers = loaded(text).catalogue.groups["m"].tiers
+    assert [deployment.weight for tier in tiers for deployment in tier] == weights
+
+
+def test_the_weights_of_adaptive_are_overridden_one_by_one() -> None:
+    text = "routing: {adaptive: {cost: 2.0, load: 0.5}}\nmodels: {small: {adaptive: {cost: 0.0}}}\n" + MODELS
+    groups = loaded(text).catalogue.groups
+    assert groups["large"].policy.adaptive == AdaptiveWeights(load=0.5, cost=2.0)
+    assert groups["small"].policy.adaptive == AdaptiveWeights(load=0.5, cost=0.0)

@@ -12,10 +12,11 @@ from router.core.filters import (
     context_window,
     cooldown,
     disabled,
+    tags,
     unhealthy,
 )
 from router.core.load import Candidate
-from router.core.types import Kind, RouteRequest
+from router.core.types import Kind, RouteRequest, Tags
 from tests.core.making import POLICY, START, candidate, request, snapshot
 
 VIEW = snapshot()
@@ -78,6 +79,23 @@ def test_only_a_prompt_of_one_and_a_half_windows_is_surely_too_large(
     window: int | None, tokens: int, reason: Reason | None
 ) -> None:
     assert ask(context_window, candidate("a", context_window=window), request(tokens=tokens)) is reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "unwanted", "reason"),
+    [
+        ("", "", None),
+        ("ab", "", None),
+        ("a", "c", None),
+        ("ac", "", Reason.TAGS),
+        ("", "b", Reason.TAGS),
+        ("b", "b", Reason.TAGS),
+    ],
+)
+def test_all_tags_wanted_must_be_there_and_none_unwanted(wanted: str, unwanted: str, reason: Reason | None) -> None:
+    asked = request(tags=Tags(frozenset(wanted), frozenset(unwanted)))
+    assert ask(tags, candidate("x", tags=frozenset("ab")), asked) is reason
+    assert ask(tags, candidate("x", tags=frozenset("ab"))) is None
 
 
 def spoil_disabled() -> Candidate:

@@ -306,10 +306,10 @@ def test_without_limits_nothing_is_counted() -> None:
 
 
 def test_windows_exist_for_what_is_limited_only() -> None:
-    meters = {name: World(group(tier("a", **{name: 5}))).load("a").meter for name in ("rpm", "tpm")}
-    assert meters["rpm"] is not None
-    assert meters["tpm"] is not None
-    assert (meters["rpm"].tokens, meters["tpm"].requests) == (None, None)
+    requests, tokens = (place.load("a").meter for place in (world(rpm=5), world(tpm=5)))
+    assert requests is not None
+    assert tokens is not None
+    assert (requests.tokens, tokens.requests) == (None, None)
 
 
 def test_a_candidate_nobody_counts_for_is_within_its_limits() -> None:

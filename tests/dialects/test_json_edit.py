@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.dialects.json_edit import (
+    READ_IN_FULL,
     DuplicateKey,
     prepend,
     refuse_duplicates,
@@ -188,3 +189,9 @@ def test_a_huge_text_costs_no_more_memory_than_it_has(part: bytes) -> None:
     refuse_duplicates(raw, body)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 200_000, "KiB"
+
+
+def test_a_large_text_in_doubt_is_left_undecided_rather_than_read_in_full() -> None:
+    raw = b'{"model":"m","not one":"' + b"x" * READ_IN_FULL + b'"}'
+    assert refuse_duplicates(raw, orjson.loads(raw)) is False
+    assert refuse_duplicates(b'{"model":"m","not one":1}', {"model": "m", "not one": 1}) is True

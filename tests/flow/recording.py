@@ -141,7 +141,8 @@ class WatchedStore(MemoryStore):
         served = outcome.told and outcome.kind is None
         if changed and not served and task is not None and task.cancelling():
             self.broken.append("I10: the client went away, and health changed")
-        if changed and outcome.kind is FailureKind.ATTEMPT_TIMEOUT and self._now() >= client.route.deadline - SLACK:
+        late = client.route.hurried and self._now() >= client.route.deadline - SLACK
+        if changed and outcome.kind is FailureKind.ATTEMPT_TIMEOUT and late:
             self.broken.append("I10: the client's own deadline passed, and health changed")
         before["latency"] = after["latency"]  # every failure is slow, whether it counts or not
         if before["open_until"] is not None:

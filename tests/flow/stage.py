@@ -9,6 +9,7 @@ from router.core.events import Finished
 from router.dialects.base import Headers
 from router.dialects.openai_stream import OpenAIStream
 from router.flow.relay import Relay
+from router.state.base import Lease
 from router.upstream.base import BodyStream, StreamSink
 
 Entry = tuple[float, str] | tuple[float, str, bytes]
@@ -94,12 +95,13 @@ class Stage:
         arrived: bytes = b"",
         full: bool = False,
         decoder: OpenAIStream | None = None,
+        lease: Lease | None = None,
     ) -> None:
         self._log = Log()
         self._line = Line(self._log, arrived)
         reader = Reader(self._log, full)
         decoder = decoder or OpenAIStream(False)
-        self.relay = Relay(self._line, decoder, reader, Finished("req-1", "chat"), {}, silence)
+        self.relay = Relay(self._line, decoder, reader, Finished("req-1", "chat"), {}, silence, lease)
         self.running = asyncio.create_task(self.relay.run())
 
     @property

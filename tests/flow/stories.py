@@ -157,6 +157,7 @@ async def _ask(asks: Asks, runner: Runner, store: WatchedStore, upstream: Script
         loop.time() + min(asks.timeout, group.policy.timeout),
         asks.num_retries,
         asks.fallbacks,
+        hurried=asks.timeout < group.policy.timeout,
     )
     record = Finished(request.id, "chat")
     client = Client(route, exchange)

@@ -9,6 +9,7 @@ import pytest
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.openai_stream import OpenAIStream
 from router.flow.relay import HOLD_LIMIT
+from tests.core.making import World, group, tier
 from tests.flow.behaviours import DONE, FINISH, IN_BAND, ROLE, words
 from tests.flow.stage import Stage
 from tests.virtual_time import virtual_time
@@ -37,6 +38,20 @@ async def test_frames_without_content_are_held_and_go_out_with_the_first_content
         (6.0, "resume"),
     ]
     assert stage.relay.committed_at == 1004.0
+
+
+@virtual_time
+async def test_the_tokens_still_to_come_fall_as_they_come() -> None:
+    world = World(group(tier("a")))
+    stage, load = Stage(lease=world.lease("a")), world.load("a")
+    await stage.reads(ROLE)
+    assert load.outstanding == 110, "10 of prompt and 100 of output are expected"
+    await stage.reads(HELLO)
+    assert load.outstanding == 100, "the prompt is done with"
+    await stage.reads(WORLD + HELLO)
+    await stage.reads(WORLD)
+    assert load.outstanding == 97
+    stage.running.cancel()
 
 
 @virtual_time

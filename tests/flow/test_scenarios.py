@@ -61,7 +61,7 @@ class Router:
         body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": stream}
         request = InferenceRequest("chat", "req-1", orjson.dumps(body), body, stream)
         began = self._loop.time()
-        route = RouteRequest("chat", model, stream, Estimate(10, 10), began + timeout)
+        route = RouteRequest("chat", model, stream, Estimate(10, 10), began + timeout, hurried=timeout < 60.0)
         exchange, record, error = RecordingExchange(), Finished("req-1", "chat"), None
         group = self._runner.catalogue.resolve(model)
         assert group is not None

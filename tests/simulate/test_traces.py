@@ -46,11 +46,11 @@ def test_the_samples_keep_their_attribution() -> None:
 
 
 def test_plain_csv_may_name_models_and_be_out_of_order(tmp_path: Path) -> None:
-    text = "timestamp,prompt_tokens,output_tokens,model\n12.5,10,20,a\n10,30,40,b\n\n11,1,0,\n"
+    text = "timestamp,prompt_tokens,output_tokens,model,session\n12.5,10,20,a,s\n10,30,40,b\n\n11,1,0,\n"
     assert read(tmp_path, text).requests == (
         TracedRequest(0.0, 30, 40, "b"),
         TracedRequest(1.0, 1, 0, ""),
-        TracedRequest(2.5, 10, 20, "a"),
+        TracedRequest(2.5, 10, 20, "a", session="s"),
     )
 
 

@@ -10,21 +10,22 @@ from router.core.types import Limits, Usage
 
 @dataclass
 class Entry:
-    """One reservation. `second` and `last` are those of the bucket it shares with others of its second."""
+    """One reservation."""
 
     at: float
     tokens: int
     requests: int = 1
     open: bool = True
-    over: bool = False  # it has left the minute, and nothing changes it any more
 
 
 @dataclass
 class Naive:
     entries: list[Entry] = field(default_factory=list)
+    lasts: dict[int, float] = field(default_factory=dict)
 
     def reserve(self, now: float, tokens: int) -> Entry:
         self.entries.append(Entry(now, tokens))
+        self.lasts[int(now)] = now
         return self.entries[-1]
 
     def settle(self, now: float, entry: Entry, spent: Spent, usage: Usage | None) -> None:
@@ -38,7 +39,8 @@ class Naive:
 
     def totals(self, now: float) -> tuple[int, int, int]:
         """Requests and tokens of the last minute, and requests under way."""
-        counted = [entry for entry in self.entries if now < self._leaves(entry)]
+        # What came within one second of the clock leaves together, a minute after the last of it.
+        counted = [entry for entry in self.entries if now < self.lasts[int(entry.at)] + 60.0]
         under_way = sum(entry.open for entry in self.entries)
         return sum(entry.requests for entry in counted), sum(entry.tokens for entry in counted), under_way
 
@@ -53,7 +55,3 @@ class Naive:
     def forget(self, now: float) -> None:
         """Drop what can never count again, so that long runs stay quick."""
         self.entries = [entry for entry in self.entries if entry.open or now < entry.at + 62.0]
-
-    def _leaves(self, entry: Entry) -> float:
-        """A minute after the last that came within the same second."""
-        return max(other.at for other in self.entries if int(other.at) == int(entry.at)) + 60.0

@@ -7,6 +7,7 @@ import pytest
 from router.core.errors import FailureKind, UpstreamFailure
 from router.upstream.client import HttpUpstream
 from router.upstream.framing import Limits
+from router.upstream.refusal import Malformed, Refusal
 from tests.upstream.scripted import EOF, LAST, OK, SSE, ScriptedNetwork, Step, chunk, fetch
 from tests.virtual_time import virtual_time
 
@@ -121,7 +122,9 @@ async def refuse(*steps: Step, limits: Limits | None = None, says: str = "") -> 
     assert caught.value.kind is FailureKind.PROTOCOL
     assert caught.value.message.startswith("malformed response: ")
     assert says in caught.value.message
-    assert caught.value.__cause__ is not None
+    cause = caught.value.__cause__
+    assert isinstance(cause, Malformed)
+    assert {reason: count for reason, count in upstream.counters.refused.items() if count} == {cause.reason: 1}
     assert (network.open, repr(upstream.pool)) == (0, "<Pool empty>")
 
 
@@ -233,3 +236,54 @@ async def test_a_failure_quotes_nothing_of_what_was_received() -> None:
     with pytest.raises(UpstreamFailure) as caught:
         await fetch(network)
     assert "10.1.2.3" not in str(caught.value)
+
+
+REASONS = {
+    "bare line feeds": Refusal.SYNTAX,
+    "a folded field": Refusal.SYNTAX,
+    "a NUL in a value": Refusal.SYNTAX,
+    "a NUL in the status line": Refusal.SYNTAX,
+    "two lengths": Refusal.LENGTH,
+    "a list of lengths": Refusal.LENGTH,
+    "an empty length": Refusal.LENGTH,
+    "a length beyond all numbers": Refusal.LENGTH,
+    "a length and chunks": Refusal.TRANSFER_CODING,
+    "chunks and a length": Refusal.TRANSFER_CODING,
+    "gzip in chunks": Refusal.TRANSFER_CODING,
+    "chunked and a tab": Refusal.TRANSFER_CODING,
+    "an empty transfer coding": Refusal.TRANSFER_CODING,
+    "a space behind a chunk size": Refusal.CHUNK,
+    "a chunk size beyond all numbers": Refusal.CHUNK,
+    "a NUL in a chunk extension": Refusal.CHUNK,
+    "chunk data without an end": Refusal.CHUNK,
+    "HTTP/1.2": Refusal.NOT_HTTP,
+    "an HTTP/2 frame": Refusal.NOT_HTTP,
+    "no protocol at all": Refusal.NOT_HTTP,
+    "status 099": Refusal.STATUS,
+    "a status of two digits": Refusal.STATUS,
+    "a status of four digits": Refusal.STATUS,
+    "a switch of protocols": Refusal.STATUS,
+    "nine interim responses": Refusal.INTERIM,
+    "an interim response with a length": Refusal.INTERIM,
+    "gzip that nobody asked for": Refusal.CONTENT_CODING,
+    "a stream in gzip": Refusal.CONTENT_CODING,
+}
+PAST = {
+    "a long head": Refusal.HEAD_SIZE,
+    "an extension without an end": Refusal.HEAD_SIZE,
+    "trailers without an end": Refusal.HEAD_SIZE,
+    "many fields": Refusal.FIELD_COUNT,
+    "a long error": Refusal.BODY_SIZE,
+}
+
+
+@pytest.mark.parametrize("name", [*REASONS, *PAST])
+@virtual_time
+async def test_each_refusal_is_counted_by_its_reason(name: str) -> None:
+    text, limits = (ATTACKS[name], None) if name in REASONS else (PAST_LIMITS[name][0], SMALL)
+    network = ScriptedNetwork([[text, EOF]])
+    upstream = HttpUpstream(dial=network, limits=limits)
+    with pytest.raises(UpstreamFailure):
+        await fetch(network, upstream)
+    assert upstream.counters.refused[(REASONS | PAST)[name]] == 1
+    assert sum(upstream.counters.refused.values()) == 1

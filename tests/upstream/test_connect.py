@@ -197,6 +197,40 @@ async def test_connecting_by_name_and_by_address(unused_tcp_port: int) -> None:
 
 
 @pytest.mark.both_loops
+async def test_connecting_by_an_ipv6_address() -> None:
+    try:
+        server = await asyncio.start_server(lambda r, w: w.close(), "::1", 0)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    protocol = Protocol()
+    await Dialer()(Origin("http", "::1", server.sockets[0].getsockname()[1]), protocol)
+    assert protocol.transport is not None
+    protocol.transport.close()
+    await protocol.lost.wait()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.both_loops
+async def test_connecting_to_a_socket_in_the_file_system(tmp_path: Path) -> None:
+    path = str(tmp_path / "server.sock")
+    server = await asyncio.start_unix_server(lambda r, w: w.close(), path)
+    protocol = Protocol()
+    await Dialer()(Origin("unix", path, 0), protocol)
+    assert protocol.transport is not None
+    protocol.transport.close()
+    await protocol.lost.wait()
+    server.close()
+    await server.wait_closed()
+    before = sockets_open()
+    for missing in (path, str(tmp_path / "never.sock")):
+        with pytest.raises(UpstreamFailure) as caught:
+            await Dialer()(Origin("unix", missing, 0), Protocol())
+        assert str(caught.value) in ("connection refused", "no such file or directory")
+    assert sockets_open() == before
+
+
+@pytest.mark.both_loops
 @pytest.mark.parametrize(
     ("host", "message"),
     [

@@ -14,7 +14,7 @@ FOREVER = float("inf")
 
 class TracedRequest(NamedTuple):
     """One request of a trace: `at` in seconds from its first request, sizes in tokens. An empty `model` is whichever
-    the simulation is asked to take."""
+    the simulation is asked to take; requests of one `session` belong together, those without one to nobody."""
 
     at: float
     prompt_tokens: int
@@ -22,6 +22,7 @@ class TracedRequest(NamedTuple):
     model: str = ""
     stream: bool = True
     kind: Kind = "chat"
+    session: str = ""
 
 
 class OutageKind(StrEnum):

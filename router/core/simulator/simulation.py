@@ -107,12 +107,14 @@ class _Arrivals:
             raise LookupError(f"the trace asks for {traced.model}, which is not served")
         replica = self._replicas[self._rng.randrange(len(self._replicas))]
         deviation = self._rng.gauss(0.0, 1.0)
+        key = traced.session or f"request {self._place}"
         request = RouteRequest(
             traced.kind,
             traced.model,
             traced.stream,
             Estimate(traced.prompt_tokens, DEFAULT_OUTPUT_TOKENS),
             world.events.now + group.policy.timeout,
+            affinity=lambda: key,
         )
         usage = Usage(traced.prompt_tokens, traced.output_tokens)
         Journey(world, replica, request, group, usage, deviation).go_on()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, log
+from math import ceil, inf, log
 from random import Random
 
 from router.core.hashing import hash_of, mix
@@ -17,8 +17,9 @@ from router.core.types import RouteRequest
 BOUND = 1.25
 """No deployment gets more than this many times its part of what is under way."""
 NEIGHBOURS = 8
-"""Of a large tier, so many candidates are considered for one key."""
-_LOG_ONE = log(2.0**64)
+"""Of a large tier, so many candidates are considered for one key; their mean stands for everyone's."""
+_ONE = 2.0**64
+_LOG_ONE = log(_ONE)
 _LEAST_BUSY = LeastBusy()
 
 
@@ -26,8 +27,8 @@ class Affinity:
     """The first in the key's own order that has room: in-flight + 1 ≤ ⌈1.25 × its part by weight of all in flight + 1⌉.
 
     The order is that of −ln(hash(key, backend)) / (weight × share), lowest first, so each key keeps its deployment
-    while others come and go, and each deployment gets keys by its weight. In a large tier the order is made of the 8
-    fit candidates that follow the key on a ring of hashes. Every replica finds the same without talking. Keys: see
+    while others come and go, and each deployment gets keys by its weight. In a large tier it is the order on a ring of
+    hashes, from the key on, and room is made among the next 8. Every replica finds the same without talking. Keys: see
     `RouteRequest.affinity`; a request without one goes where it is least busy.
 
     Sources: rendezvous hashing (Thaler and Ravishankar, 1998) with weights (Schindelhauer and Schomaker, 2005); bounded
@@ -50,51 +51,45 @@ class Affinity:
             return None
         key = hash_of(request.affinity())
         if large or len(candidates) > LARGE:
-            candidates = neighbours(key, candidates)
+            return next_with_room(neighbours_among(key, candidates, view), view.now)
         return _one_of(first_with_room(key, candidates, view.now), rng)
 
     def draw(self, request: RouteRequest, tier: Tier, view: Snapshot, rng: Random, fit: Fit) -> Candidate | None:
         if request.affinity is None:
             return _LEAST_BUSY.draw(request, tier, view, rng, fit)
-        key = hash_of(request.affinity())
-        seen: set[int] = set()
-        found: list[Candidate] = []
-        for candidate in tier.around(key):
-            if id(candidate) in seen:
-                continue
-            if len(seen) == LOOKS:
-                break
-            seen.add(id(candidate))
-            if fit(candidate):
-                found.append(candidate)
-                if len(found) == NEIGHBOURS:
-                    return _one_of(first_with_room(key, found, view.now), rng)
-        return None
+        near = neighbours(hash_of(request.affinity()), tier, view.now, fit, LOOKS)
+        return next_with_room(near, view.now) if len(near) == NEIGHBOURS else None
 
     def weigh(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> Sequence[Weighed]:
         if request.affinity is None:
             return _LEAST_BUSY.weigh(request, candidates, view)
         if not candidates:
             return ()
-        now = view.now
-        key = hash_of(request.affinity())
-        near = neighbours(key, candidates) if is_large(candidates, view) else candidates
-        chosen = first_with_room(key, near, now)
-        capacity = {id(candidate): most for candidate, most in zip(near, capacities(near, now), strict=True)}
+        now, key = view.now, hash_of(request.affinity())
+        if is_large(candidates, view):
+            near: Sequence[Candidate] = neighbours_among(key, candidates, view)
+            places = {id(candidate): float(place) for place, candidate in enumerate(near)}
+            scores = [places.get(id(candidate), inf) for candidate in candidates]
+            chosen = [next_with_room(near, now)]
+        else:
+            near = candidates
+            scores = [distance(key, candidate, now) for candidate in candidates]
+            chosen = first_with_room(key, candidates, now)
+        room = {id(candidate): most for candidate, most in zip(near, capacities(near, now), strict=True)}
         return [
             Weighed(
                 candidate,
-                distance(key, candidate, now),
+                score,
                 sum(candidate is one for one in chosen) / len(chosen),
                 {
                     "in_flight": candidate.load.in_flight,
                     "siblings": candidate.load.siblings,
-                    "capacity": capacity.get(id(candidate)),
+                    "capacity": room.get(id(candidate)),
                     "weight": candidate.deployment.weight,
                     "share": share(candidate, now),
                 },
             )
-            for candidate in candidates
+            for candidate, score in zip(candidates, scores, strict=True)
         ]
 
 
@@ -132,16 +127,37 @@ def first_with_room(key: int, candidates: Sequence[Candidate], now: float) -> li
     return [candidate for candidate, far in zip(open_, distances, strict=True) if far == nearest]
 
 
-def neighbours(key: int, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-    """Those of a large tier that count for `key`: the first on the ring."""
-    if len(candidates) <= NEIGHBOURS:
-        return candidates
-    found: dict[int, Candidate] = {}
-    for candidate in Tier.of(candidates).around(key):
-        found.setdefault(id(candidate), candidate)
-        if len(found) == NEIGHBOURS:
+def neighbours(key: int, tier: Tier, now: float, fit: Fit, looks: int, most: int = NEIGHBOURS) -> list[Candidate]:
+    """Of a large tier, the first fit ones on the ring, after at most so many looks. Whose share is lowered is passed
+    over by a part of the keys, always the same, and comes after the others."""
+    seen: set[int] = set()
+    near: list[Candidate] = []
+    later: list[Candidate] = []
+    for candidate in tier.around(key):
+        if id(candidate) in seen:
+            continue
+        if len(seen) == looks or len(near) + len(later) == most:
             break
-    return list(found.values())
+        seen.add(id(candidate))
+        if fit(candidate):
+            part = share(candidate, now)
+            taken = part == 1.0 or mix(key ^ candidate.deployment.place) < part * _ONE
+            (near if taken else later).append(candidate)
+    return near + later
+
+
+def neighbours_among(key: int, candidates: Sequence[Candidate], view: Snapshot) -> list[Candidate]:
+    """The same where those that are fit are known."""
+    tier = view.tier_of(candidates[0]) or candidates
+    fit = {id(candidate) for candidate in candidates}
+    return neighbours(key, Tier.of(tier), view.now, lambda candidate: id(candidate) in fit, len(tier))
+
+
+def next_with_room(near: Sequence[Candidate], now: float) -> Candidate:
+    for candidate, most in zip(near, capacities(near, now), strict=True):
+        if candidate.load.in_flight + candidate.load.siblings < most:
+            return candidate
+    return near[0]
 
 
 def _one_of(candidates: Sequence[Candidate], rng: Random) -> Candidate:

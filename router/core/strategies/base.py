@@ -50,7 +50,7 @@ class Strategy(Protocol):
 
 def is_large(candidates: Sequence[Candidate], view: Snapshot) -> bool:
     """Whether `candidates` are those of a large tier."""
-    return len(candidates) > LARGE or (len(candidates) > 0 and view.tier_size(candidates[0]) > LARGE)
+    return len(candidates) > LARGE or (len(candidates) > 0 and len(view.tier_of(candidates[0])) > LARGE)
 
 
 def lowest(candidates: Sequence[Candidate], scores: Sequence[float], rng: Random) -> Candidate:

@@ -174,6 +174,12 @@ def test_replicas_share_the_requests() -> None:
     assert told.shares["a"] == pytest.approx(0.5, abs=0.02)
 
 
+def test_requests_of_one_session_go_to_one_deployment() -> None:
+    machines = {name: replace(QUICK, slots=64) for name in "abc"}
+    assert 1.0 in run(every(0.5, 60, session="s"), machines, strategy="affinity").shares.values()
+    assert len(run(every(0.5, 60), machines, strategy="affinity").shares) == 3
+
+
 def test_the_load_is_the_share_of_what_the_group_can_serve() -> None:
     trace = every(1.0, 101)
     served = catalogue(deployment("a"), deployment("b"))

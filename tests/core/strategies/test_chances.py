@@ -18,6 +18,7 @@ from tests.core.making import POLICY, START, candidate, group, request
 from tests.core.strategies.shares import doubted, routed, sampled
 
 COUNT = 10_000
+DEFAULTS = AdaptiveWeights()
 PRICES = [Prices(1e-6, 4e-6), Prices(2e-6, 2e-6, 1e-6), Prices(0.0, 0.0), Prices()]
 
 
@@ -65,13 +66,13 @@ SITUATIONS: dict[str, Callable[[], list[Candidate]]] = {
     "forty at prices of their own": lambda: lived_in(40, 9, prices=40),
     "forty of which twenty are fit": lambda: rest(lived_in(40, 10), 20),
     "forty of which five are fit": lambda: rest(lived_in(40, 11), 5),
-    "a hundred of which two are fit": lambda: rest(lived_in(100, 12), 2),
-    "a hundred of which one is fit": lambda: rest(lived_in(100, 13), 1),
+    "forty of which two are fit": lambda: rest(lived_in(40, 12), 2),
+    "forty of which one is fit": lambda: rest(lived_in(40, 13), 1),
     "forty alike": lambda: [candidate(f"d{index}") for index in range(40)],
 }
 
 
-def view_of(places: list[Candidate], adaptive: AdaptiveWeights = AdaptiveWeights()) -> Snapshot:
+def view_of(places: list[Candidate], adaptive: AdaptiveWeights = DEFAULTS) -> Snapshot:
     output, cached = Ewma(10.0), Ewma(10.0)
     output.add(150.0)
     cached.add(0.4)
