@@ -42,7 +42,7 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 		pyproject.toml requirements/also.in requirements/build.in
 	@! grep -n '://' requirements/*.txt
 
-bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 10 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
+bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 9 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 bench-peers: $(BIN)/python ## install the peers that `make bench` compares with, each into bench/.peers/

@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="The router beside its peers, in one run.")
     parser.add_argument("--only", default=",".join(names), help="contenders (default: all that are installed)")
     parser.add_argument("--measure", default=",".join(MEASURES), help="of: %(default)s")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds of each measure (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=6, help="rounds of each measure (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=2, help="of one sample (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s: to see that it works, not how fast")
     options = parser.parse_args()

@@ -87,7 +87,9 @@ def _requests(record: Record) -> str:
         "p50 ms",
         "p99 ms",
     ]
-    return _table("As many requests as it answers, over 32 connections", heads, rows)
+    table = _table("As many requests as it answers, over 32 connections", heads, rows)
+    times = record.ratio("requests", "per_second", "router", "litellm")
+    return table + (f"\n\nThe router's requests/s over LiteLLM's: {_ratio(times)}." if times else "")
 
 
 def _latency(record: Record) -> str:

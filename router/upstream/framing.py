@@ -16,6 +16,7 @@ from httptools import HttpParserError, HttpResponseParser
 from router.upstream.refusal import Malformed, Refusal, parser_s
 
 _NEWLINE = (10, 13)
+_CONTROLS = bytes({*range(32), 127} - {9})
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,14 +200,13 @@ class ResponseReader:
         self.head = self.reusable = True
         length = headers.get(b"content-length")
         coding = headers.get(b"transfer-encoding")
+        if coding is not None and coding.lower() != b"chunked":
+            raise Malformed(Refusal.TRANSFER_CODING, "an unclear transfer coding")
         if status in (204, 304):
             # No body, whatever the head says; but if it says something else, the server may go on to send one.
             self.reusable = coding is None and (length is None or int(length) == 0)
             length = None
-        elif coding is not None:
-            if coding.lower() != b"chunked":
-                raise Malformed(Refusal.TRANSFER_CODING, "an unclear transfer coding")
-        elif length is None:
+        elif coding is None and length is None:
             self.until_close = True
         if status < 300 and headers.get(b"content-type", b"")[:17].lower() == b"text/event-stream":
             self.streams = True
@@ -221,8 +221,9 @@ class ResponseReader:
             raise Malformed(Refusal.FIELD_COUNT, f"more than {limits.fields} header fields")
         if self.received > limits.head and sum(map(len, headers)) + sum(map(len, headers.values())) > limits.head:
             raise Malformed(Refusal.HEAD_SIZE, f"a head of more than {limits.head} bytes")
-        if self._reason and b"\0" in b"".join(self._reason):
-            raise Malformed(Refusal.SYNTAX, "a NUL in the status line")
+        reason = b"".join(self._reason)
+        if reason != b"OK" and reason.translate(None, _CONTROLS) != reason:
+            raise Malformed(Refusal.SYNTAX, "a control character in the status line")
         if not self._version_checked:
             version = self._version()
             if version != "1.1" and (version != "1.0" or b"transfer-encoding" in headers):
