@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 4000
 CONFIG ?= router.yaml
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 600
 BENCH_ARGS ?=
 
 VENV := .venv
@@ -13,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt lock bench bench-peers clean
+.PHONY: help run test lint fmt lock bench bench-peers fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -54,8 +55,13 @@ bench-peers: $(BIN)/python ## install the peers that `make bench` compares with,
 	@echo portkey; mkdir -p bench/.peers/portkey; cp bench/peers/portkey/*.json bench/.peers/portkey/
 	@cd bench/.peers/portkey && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || echo "portkey: not installed" >&2
 
+fuzz: $(VENV)/fuzz.stamp ## look for replies that break the upstream client (FUZZ_SECONDS=600); what it finds is in .fuzz/
+	@mkdir -p .fuzz/found
+	@$(VENV)/fuzz/bin/python -m tests.fuzz.run -max_total_time=$(FUZZ_SECONDS) -max_len=2000 -print_final_stats=1 \
+		-dict=tests/fuzz/http.dict -artifact_prefix=.fuzz/ .fuzz/found tests/fuzz/corpus
+
 clean: ## remove .venv and everything generated
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 	find router tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than the lock it was installed from. The package itself is linked, not copied, and so never stale.
@@ -68,6 +74,12 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/run.stamp
+
+$(VENV)/fuzz.stamp: requirements/run.txt requirements/fuzz.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/fuzz
+	$(VENV)/fuzz/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		-r requirements/run.txt -r requirements/fuzz.txt
+	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import resource
 import os
+import resource
 import signal
 import time
 from datetime import UTC, datetime

@@ -205,14 +205,10 @@ def headroom(candidate: Candidate, now: float) -> float:
 
 def _exhausted(load: BackendLoad, now: float) -> Shortage | None:
     """What none of the keys has anything left of, among those that do not rest."""
-    found: Shortage | None = None
+    short: Shortage | None = None
     for key in load.keys:
         if key.until <= now:
-            quota = key.quota
-            if quota is None:
-                return None
-            short = quota.shortage(now)
+            short = None if key.quota is None else key.quota.shortage(now)
             if short is None:
                 return None
-            found = found or short
-    return found
+    return short

@@ -12,7 +12,6 @@ from router.core.errors import FailureKind, RouterError, UpstreamFailure
 from router.core.events import Attempted, FellBack, Finished, Observer, Rejected
 from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
-from router.core.limits import Spent
 from router.core.plan import Rejection
 from router.core.types import ModelGroup, QueuePolicy, RouteRequest, Usage
 from router.dialects.base import Dialect, InferenceRequest
@@ -151,8 +150,7 @@ class Runner:
         except UpstreamFailure as failure:
             verdict = failover.failed(step, failure)
             if not _is_no_fault(failure, timing, route, failover.attempts):
-                spent = Spent.ESTIMATE if failure.sent_bytes else None
-                outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts, spent=spent)
+                outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts)
             told = failure.kind.value
             if failure.sent_bytes:
                 self._break(failover, exchange, record)

@@ -20,7 +20,7 @@ streams flow it finds the right size by itself, which may be megabytes."""
 
 
 class Channel(asyncio.BufferedProtocol):
-    """`buffer` bounds one read: the event loops' own would take four times as much at once. A view, since asyncio slices it.
+    """`buffer` bounds one read; the event loops' own would take much more at once. A view, since asyncio slices it.
 
     `forward`: the socket leads to a proxy that passes requests on.
     """

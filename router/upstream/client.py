@@ -26,7 +26,7 @@ ONE_READ = 16384
 """Bytes read from a socket at once, and so held beyond the limit where a stream is paused."""
 
 ONE_TLS_READ = 524288
-"""The event loops decrypt up to 256 KiB at once, and lose track of the stream's end where a buffer is too small for it."""
+"""The event loops decrypt up to 256 KiB at once, and lose the stream's end where a buffer is too small for that."""
 
 
 class HttpUpstream:

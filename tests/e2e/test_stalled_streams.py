@@ -141,15 +141,16 @@ async def test_a_thousand_clients_that_read_nothing(
             alone = await milliseconds(router)
             empty = router.resident_megabytes()
             clients = [await ask(router, "long") for _ in range(STALLED)]
-            leaving.callback(lambda: [writer.close() for _, writer in clients])
+            for _, writer in clients:
+                leaving.callback(writer.close)
             await flood.stuck()
             held = router.resident_megabytes() - empty
             kernel = kernel_kilobytes(router, flood) / STALLED
             beside = await milliseconds(router)
             later = router.resident_megabytes() - empty
             figure(
-                f"{'fast' if fast_path else 'generic'} path, per stalled stream: {held * 1024 / STALLED:.0f} KB resident,"
-                f" {kernel:.0f} KB in the kernel; a short stream beside them takes {beside:.1f} ms"
+                f"{'fast' if fast_path else 'generic'} path, per stalled stream:"
+                f" {held * 1024 / STALLED:.0f} KB resident, {kernel:.0f} KB in the kernel; a short stream beside them takes {beside:.1f} ms"
                 f" ({alone:.1f} ms alone)"
             )
             assert flood.sent < STALLED * len(EVENT) * EVENTS / 4, "upstream is held back"

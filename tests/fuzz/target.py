@@ -84,8 +84,7 @@ def read(pieces: list[bytes], limits: Limits) -> Outcome:
         if not reader.eof():
             return None
         return (reader.status, reader.headers, body if reader.streams else reader.body())
-    except Malformed as malformed:
-        assert malformed.reason in Refusal
+    except Malformed:
         return None
 
 
@@ -94,10 +93,9 @@ def answer_to_connect(pieces: list[bytes]) -> None:
     try:
         for piece in pieces:
             answer.feed(piece)
-    except UpstreamFailure as failure:
-        assert failure.kind is FailureKind.CONNECT
-    else:
-        assert not answer.complete or 200 <= answer.status <= 599
+    except UpstreamFailure:
+        return
+    assert not answer.complete or 200 <= answer.status <= 599
 
 
 def exchange(pieces: list[bytes], chosen: Choices) -> Outcome:

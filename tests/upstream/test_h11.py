@@ -192,7 +192,7 @@ def test_no_attack_passes_here_whatever_h11_says(name: str) -> None:
     assert ours([ATTACKS[name]]) is None
 
 
-WRONG = b"\0\t\n\x0b\r \",-0159:;AFacx\x7f\x80"
+WRONG = b'\0\t\n\x0b\r ",-0159:;AFacx\x7f\x80'
 
 
 @pytest.mark.parametrize("name", REPLIES)

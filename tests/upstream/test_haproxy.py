@@ -68,7 +68,10 @@ backend nowhere
 """)
     with (folder / "output").open("wb") as output:
         process = subprocess.Popen(
-            ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")], stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         )
     server = Nginx(folder, ports)
     try:

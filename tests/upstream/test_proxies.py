@@ -247,7 +247,8 @@ async def test_https_goes_through_a_tunnel_that_is_reused(nginx: Nginx, certific
             assert await whole(response) == b"small"
         authority = b"upstream.test:%d" % nginx.ports["tls"]
         assert proxy.heads == [
-            b"CONNECT %b HTTP/1.1\r\nhost: %b\r\nproxy-authorization: Basic bWU6c2VjcmV0\r\n\r\n" % (authority, authority)
+            b"CONNECT %b HTTP/1.1\r\nhost: %b\r\nproxy-authorization: Basic bWU6c2VjcmV0\r\n\r\n"
+            % (authority, authority)
         ], "the name is the proxy's to resolve, and nothing else reaches it unencrypted"
 
 
