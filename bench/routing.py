@@ -43,7 +43,7 @@ def build(strategy: str, size: int, *, resting: float, limits: bool) -> tuple[Mo
             context_window=128_000,
             prices=PRICES[index % len(PRICES)],
             **fields,
-        )  # fmt: skip
+        )
         for index in range(size)
     )
     group = ModelGroup("gpt", (deployments,), RoutingPolicy(strategy=strategy))

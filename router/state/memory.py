@@ -174,7 +174,9 @@ class MemoryStore:
                 breaker.abandon_trial()
             self._observer(Cooled(deployment.id, kind, policy.max, None))
             return
-        if not outcome.counts and not lease.trial:
+        if not outcome.counts:
+            if lease.trial:
+                breaker.abandon_trial()
             if outcome.retry_after and breaker.open_until is not None:
                 breaker.cool(now, now + min(outcome.retry_after, policy.max), policy)
             return

@@ -155,10 +155,11 @@ def test_we_read_what_h11_writes(
     server.next_event()
     server.next_event()
     whole = b"".join(pieces)
-    framed = ("content-length", str(len(whole))) if framing == "length" else ("transfer-encoding", "chunked")
+    framed = (b"content-length", b"%d" % len(whole)) if framing == "length" else (b"transfer-encoding", b"chunked")
+    head = [*((name.encode(), value) for name, value in fields), framed]
     try:
         text = server.send(h11.InformationalResponse(status_code=103, headers=[])) or b""
-        text += server.send(h11.Response(status_code=status, headers=[*fields, framed])) or b""
+        text += server.send(h11.Response(status_code=status, headers=head)) or b""
     except h11.LocalProtocolError:
         return  # a value that h11 does not write
     for piece in pieces:

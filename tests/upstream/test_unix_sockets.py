@@ -31,8 +31,15 @@ def test_a_socket_is_an_address(written: str, read: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["unix://", "unix:///", "unix://host/run/model.sock", "unix:///run/x?y", "unix:///run/x#y", "unix:///run/x:v1"]
-    + ["unix:///" + "x" * 107],
+    [
+        "unix://",
+        "unix:///",
+        "unix://host/run/model.sock",
+        "unix:///run/x?y",
+        "unix:///run/x#y",
+        "unix:///run/x:v1",
+        "unix:///" + "x" * 107,
+    ],
 )
 def test_what_is_no_socket_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="socket"):

@@ -188,7 +188,12 @@ async def test_a_connection_that_closes_on_its_way_to_who_waited_costs_nobody_hi
     answered: list[int] = []
     tasks = [asyncio.create_task(ask(upstream, answered, number)) for number in range(3)]
     await settle()
-    when_given(upstream, lambda connection: connection and connection.close(CloseReason.SERVER))
+
+    def closing(connection: Connection | None) -> None:
+        assert connection is not None
+        connection.close(CloseReason.SERVER)
+
+    when_given(upstream, closing)
     await asyncio.gather(*tasks)
     assert sorted(answered) == [0, 1, 2]
     assert network.dials == 2
