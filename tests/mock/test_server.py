@@ -155,7 +155,7 @@ async def test_concurrency_is_counted() -> None:
 
 
 async def test_2000_streams_run_at_once() -> None:
-    async with MockServer(Behaviour(time_to_first_token=1.0, tokens_per_second=50, output_tokens=10)) as server:
+    async with MockServer(Behaviour(time_to_first_token=4.0, tokens_per_second=50, output_tokens=10)) as server:
         seen = await asyncio.gather(*(ask(server, CHAT, STREAM) for _ in range(2000)))
         assert all(reply.complete and reply.body.endswith(b"data: [DONE]\n\n") for reply in seen)
         assert server.max_in_flight == 2000
