@@ -231,20 +231,15 @@ class Connection(Channel):
         transport = self._transport
         # A reply that came before the whole request was sent is a reply; but the rest of the request must not follow.
         upload, shelf = self._upload, self.shelf
-        if not self._reader.reusable or transport is None or shelf is None or transport.get_write_buffer_size():
+        sent = transport is not None and not transport.get_write_buffer_size() and (upload is None or upload.done)
+        if not self._reader.reusable or not sent or transport is None or shelf is None:
             self.close(CloseReason.REPLY)
             return
-        if upload is not None:
-            if not upload.done:
-                self.close(CloseReason.REPLY)
-                return
-            self._upload = None
         keep_alive = self._reader.headers.get(b"keep-alive")
         if keep_alive is not None:
             shelf.patience.told(keep_alive)
         self._busy = False
-        self._waiter = None
-        self._body = None
+        self._waiter = self._body = self._upload = None
         if self._paused:
             self._paused = False
             transport.resume_reading()

@@ -150,8 +150,8 @@ async def test_a_thousand_clients_that_read_nothing(
             later = router.resident_megabytes() - empty
             path = "fast" if fast_path else "generic"
             figure(
-                f"{path} path, per stalled stream: {held * 1024 / STALLED:.0f} KB resident, {kernel:.0f} KB in the"
-                f" kernel; a short stream takes {beside:.1f} ms beside them, {alone:.1f} ms alone"
+                f"{path} path, per stalled stream: {held * 1024 / STALLED:.0f} KB resident, "
+                f"{kernel:.0f} KB in the kernel; a short stream takes {beside:.1f} ms beside them, {alone:.1f} ms alone"
             )
             assert flood.sent < STALLED * len(EVENT) * EVENTS / 4, "upstream is held back"
             assert held * 1024 / STALLED + (kernel if fast_path else 0) < KILOBYTES

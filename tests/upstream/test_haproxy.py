@@ -67,12 +67,8 @@ backend nowhere
     retries 0
 """)
     with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(
-            ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
+        command = ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     server = Nginx(folder, ports)
     try:
         wait_for(process, server)
