@@ -1,0 +1,91 @@
+"""The parameters that are the router's own: taken out of the body, so that they never travel on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from router.core.errors import RouterError
+from router.edge.parameters.checking import bad
+from router.edge.parameters.table import Owner, names_of
+
+OVERRIDES = names_of(Owner.OVERRIDE)
+NOT_YET = names_of(Owner.NOT_YET)
+_SPECIAL = names_of(Owner.ROUTER) | OVERRIDES | NOT_YET
+
+
+class RouterParameters(NamedTuple):
+    """The router's own parameters of one request. `timeout` in seconds; None where the request does not say."""
+
+    timeout: float | None = None
+    num_retries: int | None = None
+    fallbacks: tuple[str, ...] | None = None
+    context_window_fallbacks: tuple[str, ...] | None = None
+    tags: tuple[str, ...] = ()
+
+
+def take_own(body: dict[str, Any]) -> RouterParameters | None:
+    """Remove the router's own parameters from `body`; None where there are none.
+
+    Raises RouterError 400 for a wrong value, and 403 for an override that the key does not allow.
+    """
+    if _SPECIAL.isdisjoint(body):
+        return None
+    for name in body:
+        if name in OVERRIDES:
+            raise RouterError(403, "override_not_allowed", f"this key may not set `{name}`", param=name,
+                              type="permission_error")  # fmt: skip
+        if name in NOT_YET:
+            raise bad(f"`{name}` is not supported by this version", name, "unsupported_parameter")
+    keeps_metadata = body.get("store") is True
+    parameters = RouterParameters(
+        _timeout(body.pop("timeout", None)),
+        _num_retries(body.pop("num_retries", None)),
+        _fallbacks(body.pop("fallbacks", None)),
+        _window_fallbacks(body.pop("context_window_fallback_dict", None), body.get("model")),
+        _tags(body.get("metadata"), keeps_metadata),
+    )
+    if not keeps_metadata:
+        body.pop("metadata", None)
+    return parameters
+
+
+def _timeout(value: float | None) -> float | None:
+    if value is not None and not 0.0 < value < float("inf"):
+        raise bad("`timeout` must be a number of seconds above 0", "timeout")
+    return value
+
+
+def _num_retries(value: int | None) -> int | None:
+    if value is not None and value < 0:
+        raise bad("`num_retries` must not be negative", "num_retries")
+    return value
+
+
+def _fallbacks(value: list[Any] | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    for item in value:
+        if isinstance(item, dict) and set(item) != {"model"}:
+            raise bad("parameters within `fallbacks` are not supported by this version", "fallbacks")
+    names = [item["model"] if isinstance(item, dict) else item for item in value]
+    if not all(isinstance(name, str) and name for name in names):
+        raise bad("`fallbacks` must be an array of model names", "fallbacks")
+    return tuple(names)
+
+
+def _tags(metadata: dict[str, Any] | None, keeps_metadata: bool) -> tuple[str, ...]:
+    """`metadata.tags`, which are the router's where they are a list: the endpoint's own metadata are texts."""
+    value = None if metadata is None else metadata.get("tags")
+    if value is None or (keeps_metadata and isinstance(value, str)):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(tag, str) and tag for tag in value):
+        raise bad("`metadata.tags` must be an array of non-empty strings", "metadata.tags")
+    return tuple(value)
+
+
+def _window_fallbacks(value: dict[str, Any] | None, model: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if not all(isinstance(name, str) and name for name in value.values()):
+        raise bad("`context_window_fallback_dict` must map model names to model names", "context_window_fallback_dict")
+    return (value[model],) if isinstance(model, str) and model in value else None
