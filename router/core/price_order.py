@@ -20,6 +20,8 @@ _A_LITTLE_LESS = 1.0 - 1e-9
 """Than 1, by more than rounding."""
 _LARGEST_RATIO = 2.0**20
 _SMALLEST_RATIO = 2.0**-20
+_LEAST_BOUND = 1e-200
+"""Dollars. Below it, rounding is no longer small beside the numbers."""
 
 
 def by_cost(expected: Expectation, classes: Iterable[tuple[Prices, list[Candidate]]]) -> Iterator[list[Candidate]]:
@@ -49,7 +51,7 @@ class PriceOrder:
 
     def by_cost(self, expected: Expectation) -> Iterator[list[Candidate]]:
         """As the function of that name, and the same whatever is known ahead."""
-        ratio = expected.output / max(expected.prompt, 1.0)
+        ratio = expected.output / expected.prompt if expected.prompt else inf
         discounted = self._discounts and expected.cached
         if len(self._classes) <= FEW or discounted or not _SMALLEST_RATIO <= ratio < _LARGEST_RATIO:
             yield from by_cost(expected, self._classes.items())
@@ -61,7 +63,9 @@ class PriceOrder:
         part, bound = ratio / below - 1.0, inf
         if len(lower) > _TOP:
             least = (1.0 - part) * _unit(lower[_TOP], below) + part * _unit(upper[_TOP], 2.0 * below)
-            bound = least * max(expected.prompt, 1.0) * _A_LITTLE_LESS
+            bound = least * expected.prompt * _A_LITTLE_LESS
+        if bound < _LEAST_BOUND:
+            bound = 0.0
         proven = [prices for prices in first if cost_or_last(expected, prices) < bound]
         yield from by_cost(expected, ((prices, self._classes[prices]) for prices in proven))
         rest = self._classes.keys() - set(proven)

@@ -6,7 +6,7 @@ from itertools import islice
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.core.cost import Expectation
@@ -20,6 +20,9 @@ PRICES = st.lists(
     st.builds(Prices, PRICE, PRICE, st.none() | st.floats(0.0, 1e-6)), min_size=1, max_size=60, unique=True
 )
 PLACE = candidate("d")
+SMALL = 5e-324
+DEAR_TO_READ = [Prices(0.01 * count, 1e-6 * (20 - count)) for count in range(1, 20)]
+"""The more a prompt token costs, the less an output token does."""
 
 
 def classes_of(prices: list[Prices]) -> dict[Prices, list[Candidate]]:
@@ -34,6 +37,9 @@ def costs(expected: Expectation, prices: list[Prices], count: int | None = None)
     return [[cost_or_last(expected, owner[id(member)]) for member in members] for members in found]
 
 
+@example(DEAR_TO_READ, 0.0, 0.0, 1.0).via("a prompt of no tokens: what its tokens would cost must not matter")
+@example(DEAR_TO_READ, 0.5, 0.0, 1.0).via("a prompt of less than one")
+@example([Prices(SMALL * count, SMALL * count) for count in range(20)], 1.4, 0.0, 1.0).via("costs that round to equal")
 @given(PRICES, st.floats(0.0, 1e5), st.floats(0.0, 1.0), st.floats(0.0, 1e5))
 @settings(max_examples=300)
 def test_everyone_comes_once_the_cheapest_first(
@@ -45,6 +51,8 @@ def test_everyone_comes_once_the_cheapest_first(
     assert flat == sorted(cost_or_last(expected, each) for each in prices)
 
 
+@example(DEAR_TO_READ, 0.0, 1.0)
+@example([Prices(SMALL * count, SMALL * count) for count in range(20)], 1.4, 1.0)
 @given(PRICES, st.floats(0.0, 1e5), st.floats(0.0, 1e5))
 @settings(max_examples=300)
 def test_the_first_are_all_that_cost_the_least(prices: list[Prices], prompt: float, output: float) -> None:
