@@ -5,7 +5,8 @@
                                      └────────(trial fails)──────────┘
 
 Closed turns open after `allowed_fails` connection failures in a row, or when at least `min_requests` were seen in the
-last `window` seconds and `error_rate` of them failed. Open lasts `base · 2ⁿ` seconds, at most `max`, n being the
+last `window` seconds and `error_rate` of them failed. Model groups that share the backend may have windows of different
+lengths; everything counts in each of them. Open lasts `base · 2ⁿ` seconds, at most `max`, n being the
 openings since the breaker was last closed for a whole window; a later deadline always wins. Half-open lets one trial
 through at a time. A deadline may also be set from outside (`cool`): an upstream that names its own `retry-after` is
 left alone that long.
@@ -17,9 +18,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from router.core.failure_rate import FailureRate
 from router.core.types import CooldownPolicy
-
-_BUCKETS = 10
 
 
 class BreakerState(StrEnum):
@@ -29,7 +29,7 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    __slots__ = ("_bucket", "_failed", "_seen", "consecutive", "closed_at", "open_until", "openings", "trial")
+    __slots__ = ("_rates", "consecutive", "closed_at", "open_until", "openings", "trial")
 
     def __init__(self) -> None:
         self.open_until: float | None = None
@@ -37,9 +37,7 @@ class Breaker:
         self.closed_at = 0.0
         self.consecutive = 0
         self.trial = False
-        self._bucket = 0
-        self._seen = [0] * _BUCKETS
-        self._failed = [0] * _BUCKETS
+        self._rates: dict[float, FailureRate] = {}
 
     def state(self, now: float) -> BreakerState:
         if self.open_until is None:
@@ -73,8 +71,7 @@ class Breaker:
             return False  # sent before the breaker opened: old news
         self.open_until = None
         self.closed_at = now
-        self._seen = [0] * _BUCKETS
-        self._failed = [0] * _BUCKETS
+        self._rates = {window: FailureRate(window) for window in self._rates}
         return True
 
     def failed(self, now: float, policy: CooldownPolicy, trial: bool, *, connection: bool, spare: bool) -> bool:
@@ -92,8 +89,7 @@ class Breaker:
         self.consecutive = self.consecutive + 1 if connection else 0
         if self.consecutive >= policy.allowed_fails:
             return self._open(now, policy)
-        seen, failed = sum(self._seen), sum(self._failed)
-        if not spare and seen >= policy.min_requests and failed >= policy.error_rate * seen:
+        if not spare and self._rates[policy.window].reaches(policy.error_rate, policy.min_requests):
             return self._open(now, policy)
         return False
 
@@ -119,11 +115,7 @@ class Breaker:
             self.openings = 0
 
     def _count(self, now: float, window: float, *, failed: bool) -> None:
-        bucket = int(now * _BUCKETS / window)
-        if bucket != self._bucket:
-            for stale in range(self._bucket + 1, min(bucket, self._bucket + _BUCKETS) + 1):
-                self._seen[stale % _BUCKETS] = self._failed[stale % _BUCKETS] = 0
-            self._bucket = bucket
-        self._seen[bucket % _BUCKETS] += 1
-        if failed:
-            self._failed[bucket % _BUCKETS] += 1
+        if window not in self._rates:
+            self._rates[window] = FailureRate(window)
+        for rate in self._rates.values():
+            rate.add(now, failed=failed)

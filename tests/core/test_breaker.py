@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -139,6 +141,31 @@ def test_the_window_slides_by_parts_in_place_of_jumping() -> None:
     for second in range(0, 60, 3):  # a failure and two successes every three seconds: a third fails, for two windows
         succeed(breaker, NOW + second, count=2)
         assert not fail(breaker, NOW + second)
+
+
+def test_groups_with_windows_of_different_lengths_do_not_wipe_each_others_history() -> None:
+    short, long = replace(POLICY, window=5.0), replace(POLICY, window=300.0)
+    breaker = Breaker()
+    breaker.succeeded(NOW - 400.0, short, False)
+    breaker.succeeded(NOW - 400.0, long, False)
+    results = []
+    for place in range(10):
+        policy = short if place % 2 else long
+        results.append(breaker.failed(NOW + place * 0.1, policy, False, connection=False, spare=False))
+    assert results == [False] * 9 + [True], "10 of 10 in the last 5 seconds"
+
+
+def test_each_group_judges_by_its_own_window() -> None:
+    short, long = replace(POLICY, window=5.0), replace(POLICY, window=300.0)
+    breaker = Breaker()
+    breaker.succeeded(NOW - 400.0, short, False)
+    for _ in range(10):
+        breaker.succeeded(NOW, long, False)
+    for _ in range(9):
+        breaker.failed(NOW, long, False, connection=False, spare=False)
+    later = NOW + 20.0
+    assert not breaker.failed(later, short, False, connection=False, spare=False), "1 of 1 is too few"
+    assert breaker.failed(later, long, False, connection=False, spare=False), "11 of 21 in the last 300 seconds"
 
 
 def test_a_long_silence_leaves_nothing_behind() -> None:
