@@ -63,7 +63,6 @@ class App:
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
         runner = Runner(
-            config.catalogue,
             {name: make() for name, make in PROVIDERS.items()},
             self._upstreams,
             store,

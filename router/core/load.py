@@ -52,11 +52,11 @@ class BackendLoad:
 
     `turn` is the backend's virtual time for round-robin: picks / weight. `outstanding` are the tokens still to come of
     what this replica has sent there: prompts not yet answered, and output. `meter` counts for the limits, None where no
-    deployment of it has any; `heard`: some key has a quota.
+    deployment of it has any; `heard`: some key has a quota. `keys` are those of `api_keys`, by position.
     """
 
-    __slots__ = ("breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding", "siblings",
-                 "standing", "turn")  # fmt: skip
+    __slots__ = ("api_keys", "breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding",
+                 "siblings", "standing", "turn")  # fmt: skip
 
     def __init__(self, keys: int) -> None:
         self.in_flight = 0
@@ -66,6 +66,7 @@ class BackendLoad:
         self.breaker = Breaker()
         self.latency = Latency()
         self.standing = Standing()
+        self.api_keys: tuple[str, ...] = ()
         self.keys = [KeyHealth() for _ in range(max(keys, 1))]
         self.next_key = 0
         self.meter: Meter | None = None

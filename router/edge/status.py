@@ -7,7 +7,7 @@ from typing import Any
 
 from router.core.catalogue import Catalogue
 from router.core.limits import headroom
-from router.core.load import BackendLoad, Candidate, Snapshot
+from router.core.load import Candidate, Snapshot
 from router.core.share import share
 from router.core.types import Principal
 from router.edge.auth import may_use
@@ -49,7 +49,7 @@ def _entry(candidate: Candidate, view: Snapshot) -> dict[str, Any]:
         "outstanding_tokens": load.outstanding,
         "breaker": load.breaker.state(now).value,
         "cooldown": max((load.breaker.open_until or now) - now, 0.0),
-        "keys": _keys(load, now),
+        "keys": _keys(candidate, now),
         "share": share(candidate, now),
         "headroom": headroom(candidate, now) if limited else None,
         "latency": {
@@ -60,11 +60,13 @@ def _entry(candidate: Candidate, view: Snapshot) -> dict[str, Any]:
     }
 
 
-def _keys(load: BackendLoad, now: float) -> list[dict[str, Any]]:
+def _keys(candidate: Candidate, now: float) -> list[dict[str, Any]]:
     """By position: which key it is stays in the configuration."""
+    load = candidate.load
+    order = [load.api_keys.index(key) for key in candidate.deployment.api_keys] or [0]
     return [
         {"position": place, "cooldown": max(key.until - now, 0.0), "refused": key.refused and key.until > now}
-        for place, key in enumerate(load.keys)
+        for place, key in enumerate(load.keys[position] for position in order)
     ]
 
 

@@ -91,13 +91,17 @@ class Waiter:
 class Room:
     """Those who wait for one model group. `held` are the backends that somebody waits for."""
 
-    def __init__(self, group: ModelGroup, clock: Clock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.line: Line[Waiter] = Line()
-        self.backends = {deployment.backend for tier in group.tiers for deployment in tier}
+        self.backends: set[str] = set()
         self.held: set[str] = set()
         self.frees_at = inf
         self._clock = clock
         self._timer: asyncio.TimerHandle | None = None
+
+    def cover(self, group: ModelGroup) -> None:
+        """Somebody waits for a deployment of this group: after a reload, not what those before him wait for."""
+        self.backends.update(deployment.backend for tier in group.tiers for deployment in tier)
 
     def serve(self) -> None:
         """Let everybody go whose turn it is, and be called again when the next slot frees."""
@@ -172,7 +176,7 @@ class Queue:
         now = self._clock()
         room = self._rooms.get(group.name)
         if room is None:
-            room = self._rooms[group.name] = Room(group, self._clock)
+            room = self._rooms[group.name] = Room(self._clock)
         outcome: Literal["served", "timeout", "full", "refused", "client_gone"] = "client_gone"
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         waiter = Waiter(route, probe, min(now + policy.timeout, route.deadline), answer)
@@ -181,6 +185,7 @@ class Queue:
                 outcome = "full"
                 found: Answer = self._past(room, group, probe)
             else:
+                room.cover(group)
                 room.line.join(waiter)
                 room.serve()
                 found = await self._answer(waiter)

@@ -13,6 +13,7 @@ from router.core.events import Attempted, FellBack, Finished, Observer, Rejected
 from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.plan import Rejection
+from router.core.routes import Routes
 from router.core.types import ModelGroup, QueuePolicy, RouteRequest, Usage
 from router.dialects.base import Dialect, InferenceRequest
 from router.flow.admission import Gate
@@ -26,14 +27,13 @@ _NEVER = float("inf")
 
 
 class Runner:
-    """Serves requests from one catalogue. `dialects` by provider, `upstreams` by the scheme of an origin.
+    """Serves requests by the routes of `state`. `dialects` by provider, `upstreams` by the scheme of an origin.
 
     `sse_keepalive`: see `Relay`, in seconds.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
         dialects: Mapping[str, Dialect],
         upstreams: Mapping[str, Upstream],
         state: StateStore,
@@ -42,7 +42,6 @@ class Runner:
         rng: Random,
         sse_keepalive: float,
     ) -> None:
-        self.catalogue = catalogue
         self._dialects = dialects
         self._upstreams = upstreams
         self._state = state
@@ -53,6 +52,11 @@ class Runner:
         self.gate = Gate(state)
         self.queue = Queue(clock, observer, self._give_back)
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """In force now: what a request begins with, it is served by to its end."""
+        return self._state.routes.catalogue
+
     async def run(
         self, request: InferenceRequest, route: RouteRequest, group: ModelGroup, exchange: Exchange, record: Finished
     ) -> None:
@@ -61,13 +65,14 @@ class Runner:
         Raises RouterError where nothing has been written yet; later failures are told in the stream itself.
         """
         policy = group.policy.queue
-        failover = Failover(route, group, self.catalogue, self._rng, self._rejected)
+        routes = self._state.routes
+        failover = Failover(route, group, routes.catalogue, self._rng, self._rejected)
         served_by = group
         while True:
             if policy is None or failover.attempts:
-                turn = self._turn(failover, route)
+                turn = self._turn(routes, failover, route)
             else:
-                turn = await self._queued_turn(failover, route, group, policy)
+                turn = await self._queued_turn(routes, failover, route, group, policy)
             if isinstance(turn, Ticket):
                 failover, step, lease = turn
                 if step.group is not served_by and failover.fallback is not None:
@@ -80,9 +85,9 @@ class Runner:
             else:
                 raise turn.error
 
-    def _turn(self, failover: Failover, route: RouteRequest) -> Ticket | Wait | Stop:
+    def _turn(self, routes: Routes, failover: Failover, route: RouteRequest) -> Ticket | Wait | Stop:
         """The next step; an attempt comes with its lease."""
-        view = self._state.view()
+        view = self._state.view(routes)
         step = failover.next(view)
         if not isinstance(step, Try):
             return step
@@ -90,22 +95,22 @@ class Runner:
         return Ticket(failover, step, self._state.acquire(step.group, step.candidate, estimate))
 
     async def _queued_turn(
-        self, failover: Failover, route: RouteRequest, group: ModelGroup, policy: QueuePolicy
+        self, routes: Routes, failover: Failover, route: RouteRequest, group: ModelGroup, policy: QueuePolicy
     ) -> Ticket | Wait | Stop:
         """The same for the first step: where every deployment is at its limit, or others wait already, it is queued."""
         if group not in self.queue:
-            turn = self._turn(failover, route)
+            turn = self._turn(routes, failover, route)
             if not isinstance(turn, Stop) or not turn.full:
                 return turn
 
         def probe(held: Collection[str]) -> Ticket | Blocked:
-            failover = Failover(route, group, self.catalogue, self._rng, _unheard, held)
-            turn = self._turn(failover, route)
+            failover = Failover(route, group, routes.catalogue, self._rng, _unheard, held)
+            turn = self._turn(routes, failover, route)
             if isinstance(turn, Ticket):
                 failover.rejected = self._rejected
                 return turn
             assert isinstance(turn, Stop), "nothing was sent, so nothing is waited for"
-            view = self._state.view()
+            view = self._state.view(routes)
             return blocked(turn, view.now, view.tokens(route, group.name))
 
         return await self.queue.wait(group, policy, route, probe)

@@ -10,6 +10,7 @@ from router.core.limits import Admission, Reservation, Spent
 from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.quota import NOTHING_SENT, Allowances, Mark
 from router.core.retry import Health
+from router.core.routes import Routes
 from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
 
 
@@ -90,13 +91,21 @@ class Lease:
 
 class StateStore(Protocol):
     """Keeps the load picture. `acquire` and `settle` come in pairs, and so do `admit` and `release`: every lease and
-    every reservation is settled exactly once."""
+    every reservation is settled exactly once. `routes` are what new requests begin with."""
+
+    routes: Routes
+
+    def prepare(self, catalogue: Catalogue) -> Routes:
+        """What `adopt` is to put in force. Changes nothing, and may run on another thread, one at a time."""
+
+    def adopt(self, routes: Routes) -> None:
+        """Serve by these from now on. What is known of backends that stay, or come back soon, is kept."""
 
     def configure(self, catalogue: Catalogue) -> None:
-        """Serve this catalogue from now on. What is known of backends that stay is kept."""
+        """Both at once."""
 
-    def view(self) -> Snapshot:
-        """The picture as it is now."""
+    def view(self, routes: Routes | None = None) -> Snapshot:
+        """The picture as it is now, of those routes; None: of those in force."""
 
     def admit(self, subject: LimitSubject, estimate: Estimate) -> Admission:
         """Reserve for one request within the subject's limits, or say when there will be room.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
@@ -13,11 +13,14 @@ from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
 from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.quota import NOTHING_SENT, Allowances, Quota
 from router.core.retry import Health
+from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
-from router.core.tier import Tier
-from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, RoutingPolicy, Usage
+from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
 from router.state.base import Lease, Outcome, Served
 
+REMEMBERED = 300.0
+"""Seconds for which a backend that a reload has dropped is remembered, should another bring it back; for as long as
+requests are under way there, in any case."""
 OUTPUT_SAMPLES = 50.0
 """A model's usual output is a mean over about so many of its last replies."""
 GRAY_FAILURES = frozenset(
@@ -30,34 +33,42 @@ class MemoryStore:
     """Keyed by backend: one upstream under two names is one load, and survives reordering and reload."""
 
     def __init__(self, clock: Clock, observer: Observer) -> None:
+        self.routes = NO_ROUTES
         self._clock = clock
         self._observer = observer
-        self._loads: dict[str, BackendLoad] = {}
-        self._tiers: dict[str, tuple[Tier, ...]] = {}
-        self._policies: dict[str, RoutingPolicy] = {}
+        self._dropped: dict[str, tuple[float, BackendLoad]] = {}
         self._turns: dict[str, float] = {}
         self._outputs: dict[str, Ewma] = {}
         self._cached: dict[str, Ewma] = {}
         self._meters: dict[str, Meter] = {}
 
-    def configure(self, catalogue: Catalogue) -> None:
-        old, self._loads = self._loads, {}
-        groups = [*catalogue.groups.values(), *catalogue.wildcards]
-        deployments = [deployment for group in groups for tier in group.tiers for deployment in tier]
-        for deployment in deployments:
-            self._loads.setdefault(
-                deployment.backend, old.get(deployment.backend) or BackendLoad(len(deployment.api_keys))
-            )
-        self._count_for(deployments)
-        self._tiers = {group.name: self._bind(group) for group in groups}
-        self._policies = {group.name: group.policy for group in groups}
+    def prepare(self, catalogue: Catalogue) -> Routes:
+        dropped = {backend: load for backend, (_, load) in self._dropped.items()}
+        return bind(catalogue, self.routes, {**dropped, **self.routes.loads})
 
-    def view(self) -> Snapshot:
-        return Snapshot(self._clock(), self._tiers, self._turns, self._outputs, self._cached, self._policies)
+    def adopt(self, routes: Routes) -> None:
+        now, loads = self._clock(), routes.loads
+        dropped = {backend: (now, load) for backend, load in self.routes.loads.items() if backend not in loads}
+        dropped |= self._dropped
+        self._dropped = {
+            backend: (since, load)
+            for backend, (since, load) in dropped.items()
+            if backend not in loads and (now - since < REMEMBERED or load.in_flight)
+        }
+        self.routes = routes
+        self._count_for(routes)
+
+    def configure(self, catalogue: Catalogue) -> None:
+        self.adopt(self.prepare(catalogue))
+
+    def view(self, routes: Routes | None = None) -> Snapshot:
+        if routes is None:
+            routes = self.routes
+        return Snapshot(self._clock(), routes.tiers, self._turns, self._outputs, self._cached, routes.policies)
 
     def candidates(self) -> Iterator[Candidate]:
         """Every deployment with its load, group by group: what status and metrics show."""
-        for tiers in self._tiers.values():
+        for tiers in self.routes.tiers.values():
             for tier in tiers:
                 yield from tier
 
@@ -87,7 +98,7 @@ class MemoryStore:
         load.turn = start + 1.0 / effective_weight(candidate, now)
         load.outstanding += estimate.total
         trial = load.breaker.start(now)
-        keys = deployment.api_keys
+        keys = load.api_keys
         if keys:
             index = load.usable_key(now) or 0
             load.next_key = (index + 1) % len(keys)
@@ -166,7 +177,8 @@ class MemoryStore:
             key.refused = health is Health.COOL_KEY_LONG
             if lease.trial:
                 breaker.abandon_trial()
-            self._observer(Cooled(deployment.id, kind, seconds, lease.key_index))
+            position = deployment.api_keys.index(lease.key) if lease.key else 0
+            self._observer(Cooled(deployment.id, kind, seconds, position))
             return
         if health is Health.COOL_DEPLOYMENT_LONG:
             breaker.cool(now, now + policy.max, policy)
@@ -195,7 +207,7 @@ class MemoryStore:
     def _is_last_closed(self, group: ModelGroup, deployment: Deployment) -> bool:
         return not any(
             candidate.load.breaker.open_until is None
-            for tier in self._tiers.get(group.name, ())
+            for tier in self.routes.tiers.get(group.name, ())
             for candidate in tier
             if candidate.deployment.enabled and candidate.deployment.backend != deployment.backend
         )
@@ -203,26 +215,19 @@ class MemoryStore:
     def _meter_of(self, subject: LimitSubject) -> Meter:
         meter = self._meters.get(subject.name)
         if meter is None:
-            load = self._loads.get(subject.name)
+            load = self.routes.loads.get(subject.name)
             meter = None if load is None else load.meter
         if meter is None:
             meter = self._meters[subject.name] = Meter()
         return meter
 
-    def _count_for(self, deployments: Sequence[Deployment]) -> None:
+    def _count_for(self, routes: Routes) -> None:
         """A meter for every backend with a deployment that has limits, and for no other."""
+        deployments = routes.deployments()
         limited = {deployment.backend for deployment in deployments if deployment.limits is not None}
-        for backend, load in self._loads.items():
+        for backend, load in routes.loads.items():
             load.meter = (load.meter or Meter()) if backend in limited else None
         for deployment in deployments:
-            meter = self._loads[deployment.backend].meter
+            meter = routes.loads[deployment.backend].meter
             if meter is not None and deployment.limits is not None:
                 meter.cover(deployment.limits)
-
-    def _bind(self, group: ModelGroup) -> tuple[Tier, ...]:
-        tiers = tuple(
-            Tier(Candidate(deployment, self._loads[deployment.backend]) for deployment in tier) for tier in group.tiers
-        )
-        for tier in tiers:
-            tier.prepare(ring=group.policy.strategy == "affinity")
-        return tiers

@@ -80,10 +80,14 @@ class Router:
         self.store = MemoryStore(self.loop.time, self.events.append)
         self.store.configure(catalogue)
         self.runner = Runner(
-            catalogue, {"openai": OpenAIDialect()}, {"http": self}, self.store, self.events.append, self.loop.time,
+            {"openai": OpenAIDialect()}, {"http": self}, self.store, self.events.append, self.loop.time,
             Random(1), 15.0,
         )  # fmt: skip
         self._by_task: dict[asyncio.Task[Any], Asked] = {}
+
+    def reload(self, *groups: ModelGroup) -> None:
+        """Another catalogue, in force from now on."""
+        self.store.configure(Catalogue({each.name: each for each in groups}))
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
         """An upstream that waits for `Asked.answered`."""

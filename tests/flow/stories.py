@@ -117,7 +117,6 @@ async def _play(story: Story) -> Played:
     store.configure(story.catalogue)
     upstream = ScriptedUpstream(Behaviours(story), story.early)
     runner = Runner(
-        story.catalogue,
         {"openai": OpenAIDialect()},
         {"http": upstream},
         store,

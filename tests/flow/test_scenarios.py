@@ -47,7 +47,6 @@ class Router:
         self.store = MemoryStore(self._loop.time, self.events.append)
         self.store.configure(catalogue)
         self._runner = Runner(
-            catalogue,
             {"mock": MockDialect()},
             {"mock": self.mock},
             self.store,
