@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import StreamReader
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from router.core.errors import RouterError
+
+RequestBody = bytes | Callable[[], Awaitable[bytes]]
+"""A request's body, or how to get it: raises RouterError."""
 
 
 async def read_body(payload: StreamReader, headers: Mapping[str, str], limit: int, timeout: float) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from router.dialects.base import InferenceRequest
 from router.dialects.json_edit import DuplicateKey, refuse_duplicates
 from router.edge.affinity import affinity_of
 from router.edge.auth import Authenticator, may_use
+from router.edge.body import RequestBody
 from router.edge.parameters import RouterParameters, bad, check, take_own
 from router.edge.tags import HEADER as TAGS_HEADER
 from router.edge.tags import tags_of
@@ -39,7 +40,7 @@ class Inference:
         self,
         kind: Kind,
         headers: Mapping[str, str],
-        read: Callable[[], Awaitable[bytes]],
+        body: RequestBody,
         exchange: Exchange,
         record: Finished,
     ) -> None:
@@ -48,7 +49,7 @@ class Inference:
         record.key = principal.name
         if principal.subject is not None:
             self._runner.gate.tell(principal.subject, record)
-        raw = await read()
+        raw = body if isinstance(body, bytes) else await body()
         request, route, group = understand(self._runner.catalogue, principal, kind, headers, raw, record, began)
         if principal.subject is None:
             await self._runner.run(request, route, group, exchange, record)

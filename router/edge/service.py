@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from router.core.clock import Clock
 from router.core.errors import RouterError
 from router.core.events import Finished, Observer
 from router.core.types import Kind
+from router.edge.body import RequestBody
 from router.edge.errors import internal_error
 from router.edge.fields import request_id
 from router.edge.inference import Inference
@@ -51,9 +52,7 @@ class Service:
         self._rng = rng
         self._max_concurrent_requests = max_concurrent_requests
 
-    async def handle(
-        self, kind: Kind, headers: Mapping[str, str], read: Callable[[], Awaitable[bytes]], exchange: EdgeExchange
-    ) -> None:
+    async def handle(self, kind: Kind, headers: Mapping[str, str], body: RequestBody, exchange: EdgeExchange) -> None:
         """Serve one request. Raises nothing but CancelledError."""
         record = Finished(request_id(headers, f"req-{self._rng.getrandbits(96):024x}"), kind)
         record.received = self._wall_clock()
@@ -62,7 +61,7 @@ class Service:
         try:
             if self.in_flight > self._max_concurrent_requests:
                 raise _overloaded()
-            await self.inference.serve(kind, headers, read, exchange, record)
+            await self.inference.serve(kind, headers, body, exchange, record)
             record.status = 200
         except RouterError as error:
             self._refuse(error, exchange, record)

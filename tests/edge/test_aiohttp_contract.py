@@ -27,7 +27,7 @@ from tests.edge.house import eventually
 PRIVATE = {
     "_buffer_paused", "_close", "_drain_helper", "_force_close", "_handler_waiter", "_keepalive_handle",
     "_keepalive_timeout", "_lingering_time", "_loop", "_messages", "_msg_queue_resume_size",
-    "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_request_in_progress",
+    "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_read_bufsize", "_request_in_progress",
     "_resume_reading_if_drained", "_task_handler", "_waiter",
 }  # fmt: skip
 """Every name of aiohttp's that starts with an underscore and is used there."""
