@@ -6,20 +6,24 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from types import MappingProxyType
+from typing import Any
 
+from router.config.fields import Section
 from router.config.names import FALLBACK_KINDS, Directory
 from router.config.schema import Settings
 from router.config.schema_deployment import DeploymentSettings, TLSSettings
-from router.config.schema_routing import AdaptiveSettings, CooldownSettings, ModelSettings, QueueSettings
+from router.config.schema_routing import ErrorPatternSettings, ModelSettings, QueueSettings
 from router.core.catalogue import Catalogue
 from router.core.types import (
     TLS,
     AdaptiveWeights,
     CooldownPolicy,
     Deployment,
+    ErrorPatterns,
     ModelGroup,
     Prices,
     QueuePolicy,
+    RetryBudgetPolicy,
     RoutingPolicy,
 )
 from router.dialects.mock.behaviour import Behaviour
@@ -151,23 +155,30 @@ def _policy(name: str, settings: Settings, fallbacks: Mapping[str, _Fallbacks], 
         fallbacks=general,
         context_window_fallbacks=targets("context_window_fallbacks") or (),
         content_policy_fallbacks=targets("content_policy_fallbacks") or (),
-        cooldown=_cooldown(model.cooldown, routing.cooldown),
-        adaptive=_adaptive(model.adaptive, routing.adaptive),
+        cooldown=CooldownPolicy(**_merged(model.cooldown, routing.cooldown)),
+        adaptive=AdaptiveWeights(**_merged(model.adaptive, routing.adaptive)),
+        retry_budget=RetryBudgetPolicy(**_merged(model.retry_budget, routing.retry_budget)),
         queue=_queue(model.queue, routing.queue),
+        error_patterns=_error_patterns(model.error_patterns, routing.error_patterns),
     )
 
 
-def _adaptive(own: AdaptiveSettings | None, shared: AdaptiveSettings) -> AdaptiveWeights:
+def _merged(own: Section | None, shared: Section) -> dict[str, Any]:
+    """What a model's section gives, and of the rest what `routing` has."""
     given = {} if own is None else own.model_dump(include=own.model_fields_set)
-    return AdaptiveWeights(**{**shared.model_dump(), **given})
+    return {**shared.model_dump(), **given}
 
 
 def _queue(own: QueueSettings | None, shared: QueueSettings) -> QueuePolicy | None:
-    given = {} if own is None else own.model_dump(include=own.model_fields_set)
-    policy = QueuePolicy(**{**shared.model_dump(), **given})
+    policy = QueuePolicy(**_merged(own, shared))
     return policy if policy.max_waiting else None
 
 
-def _cooldown(own: CooldownSettings | None, shared: CooldownSettings) -> CooldownPolicy:
-    given = {} if own is None else own.model_dump(include=own.model_fields_set)
-    return CooldownPolicy(**{**shared.model_dump(), **given})
+def _error_patterns(own: ErrorPatternSettings | None, shared: ErrorPatternSettings) -> ErrorPatterns | None:
+    """A model's patterns come on top of those of `routing`."""
+    sections = [shared] if own is None else [shared, own]
+    patterns = ErrorPatterns(
+        tuple(text.lower() for section in sections for text in section.context_window),
+        tuple(text.lower() for section in sections for text in section.content_policy),
+    )
+    return patterns if patterns != ErrorPatterns() else None

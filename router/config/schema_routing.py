@@ -43,12 +43,13 @@ class AdaptiveSettings(Section):
 
 
 class RetryBudgetSettings(Section):
-    """How many retries a group may have, so that an outage is not multiplied."""
+    """How many retries a model may have, so that an outage is not multiplied. Fallbacks are free, and so is a retry on
+    another deployment that has served requests of late."""
 
     ratio: Share = 0.2
-    """Retries as a share of the last 10 seconds' requests."""
+    """Retries as a share, 0 to 1, of the last 10 seconds' requests."""
     min_per_second: Amount = 3.0
-    """Retries per second that are always allowed."""
+    """Retries per second besides, of all replicas together."""
 
 
 class QueueSettings(Section):
@@ -72,7 +73,8 @@ class HedgingSettings(Section):
 
 
 class ErrorPatternSettings(Section):
-    """Texts of upstream errors, besides those known already, that mean more than their status."""
+    """Parts of upstream's error texts, besides those known already, that mean more than their status (400, 413 or 422).
+    Capitals do not matter."""
 
     context_window: tuple[FilledText, ...] = ()
     """The prompt is too long for the model."""
@@ -155,7 +157,7 @@ class ModelSettings(Section):
     adaptive: AdaptiveSettings | None = None
     """Only what is given here differs from `routing.adaptive`."""
     retry_budget: RetryBudgetSettings | None = None
-    """See `routing.retry_budget`."""
+    """Only what is given here differs from `routing.retry_budget`."""
     queue: QueueSettings | None = None
     """See `routing.queue`."""
     hedging: HedgingSettings | None = None
@@ -163,4 +165,4 @@ class ModelSettings(Section):
     drop_params: Annotated[Switch | None, OrNone] = None
     """See `routing.drop_params`."""
     error_patterns: ErrorPatternSettings | None = None
-    """See `routing.error_patterns`."""
+    """More texts, besides those of `routing.error_patterns`."""

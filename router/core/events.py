@@ -30,6 +30,12 @@ class Rejected(NamedTuple):
     reason: Reason
 
 
+class RetryDenied(NamedTuple):
+    """A retry was not made, since the group's retry budget is spent."""
+
+    group: str
+
+
 class FellBack(NamedTuple):
     """Another model group took over."""
 
@@ -95,5 +101,5 @@ class Finished:
     allowances: Allowances | None = None
 
 
-Event = Attempted | Rejected | FellBack | Cooled | Recovered | Queued | Finished
+Event = Attempted | Rejected | RetryDenied | FellBack | Cooled | Recovered | Queued | Finished
 Observer = Callable[[Event], None]

@@ -11,6 +11,7 @@ from router.core.limits import UNKNOWN_WAIT
 from router.core.plan import Rejection
 from router.core.types import ModelGroup
 
+_BUDGET_SPENT = "; not retried, since retries are at their budget for now"
 LIMITS = (Reason.RPM, Reason.TPM, Reason.PARALLEL)
 
 
@@ -36,13 +37,14 @@ def exhausted_error(
     *,
     deadline: bool,
     tokens: int = 1,
+    denied: bool = False,
 ) -> RouterError:
     """One error for the whole request. `rejections` are the first group's, used where nothing was sent at all; `tokens`
-    what the request was expected to take."""
+    what the request was expected to take; `denied`: the retry budget had no room for another attempt."""
     if not failures:
         return _never_sent(group, rejections, now, deadline=deadline, tokens=tokens)
     last = failures[-1].failure
-    told = f"{group.name}: {describe(failures)}"
+    told = f"{group.name}: {describe(failures)}{_BUDGET_SPENT if denied else ''}"
     if last.kind in _UPSTREAMS_WORD:
         code = _UPSTREAMS_WORD[last.kind]
         message = last.message if last.body else told

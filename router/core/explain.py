@@ -15,6 +15,7 @@ from router.core.failover import Failover, FallbackKind, Stop, Try
 from router.core.filters import FILTERS, Reason, context_window
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection, reason_to_pass_over
+from router.core.retry_budget import Balance
 from router.core.strategies.base import Weighed
 from router.core.types import ModelGroup, RouteRequest
 
@@ -43,11 +44,12 @@ class Explained(NamedTuple):
 
 
 class GroupPlan(NamedTuple):
-    """What a model group would do with the request: everyone in it, tier by tier."""
+    """What a model group would do with the request: everyone in it, tier by tier; and what its retry budget has."""
 
     group: ModelGroup
     candidates: Sequence[Explained]
     expected: Expectation
+    budget: Balance | None
 
     @property
     def cost(self) -> float | None:
@@ -115,6 +117,7 @@ def plan_of(request: RouteRequest, group: ModelGroup, view: Snapshot, *, asked_f
             for candidate in tier
         ],
         expected,
+        view.balance(group),
     )
 
 

@@ -8,6 +8,7 @@ serves the simulator. The rules it keeps:
 - A group is tried `1 + num_retries` times at most; then its fallbacks follow in order. Fallback lists are not
   transitive, and a group visited once is skipped, so no configuration makes a cycle.
 - A request counts at most one failure per group, so a poison request cannot open every breaker (I10).
+- A retry that the group's retry budget does not cover is not made: the fallbacks follow, or the answer.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from router.core.filters import FILTERS, Reason, context_window
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection
 from router.core.retry import Action, Health, Verdict, backoff, judge
+from router.core.retry_budget import Draw, is_free
 from router.core.types import ModelGroup, RouteRequest
 
 TOO_SHORT = 0.002
@@ -32,11 +34,13 @@ TOO_SHORT = 0.002
 
 
 class Try(NamedTuple):
-    """Send to this candidate now. `counts` is whether a failure may count against its breaker."""
+    """Send to this candidate now. `counts` is whether a failure may count against its breaker, `draw` what the attempt
+    is to the group's retry budget."""
 
     group: ModelGroup
     candidate: Candidate
     counts: bool
+    draw: Draw
 
 
 class Wait(NamedTuple):
@@ -94,6 +98,7 @@ class Failover:
         self.attempts = 0
         self.failures: list[FailedAttempt] = []
         self.fallback: FallbackKind | None = None
+        self.denied = ""  # the group whose budget has just refused a retry
         self._catalogue = catalogue
         self._rng = rng
         self.rejected = rejected
@@ -170,7 +175,7 @@ class Failover:
         nothing to offer."""
         chosen, rejections = self._choose(view, self._tried or self._held)
         if chosen is not None:
-            return self._begin(chosen)
+            return self._retry(view, chosen) if self._attempts_here else self._begin(chosen, Draw.REQUEST)
         if self._attempts_here:
             return self._repeat(view)
         if any(rejection.reason is Reason.CONTEXT_WINDOW for rejection in rejections):
@@ -179,16 +184,35 @@ class Failover:
             self._passed_over = self.group
         return None
 
+    def _retry(self, view: Snapshot, chosen: Candidate) -> Step | None:
+        """On `chosen`, who has not been tried, or on somebody else with whom a retry is free."""
+        if is_free(chosen, view.now):
+            return self._begin(chosen, Draw.FREE)
+        if view.affords_retry(self.group):
+            return self._begin(chosen, Draw.PAID)
+        filters = (*self._filters, _unproven)
+        proven = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        if proven is None:
+            self.denied = self.group.name
+            return None
+        return self._begin(proven, Draw.FREE)
+
     def _repeat(self, view: Snapshot) -> Step | None:
-        if not self._waited:
+        seconds = chosen = None
+        if self._waited:
+            chosen, _ = self._choose(view, self._never)
+        else:
             seconds = self._wait(view)
-            if seconds is None:
-                return None
-            self._waited = True
-            self._repeats += 1
-            return Wait(seconds)
-        chosen, _ = self._choose(view, self._never)
-        return None if chosen is None else self._begin(chosen)
+        if seconds is None and chosen is None:
+            return None
+        if not view.affords_retry(self.group):
+            self.denied = self.group.name
+            return None
+        if chosen is not None:
+            return self._begin(chosen, Draw.PAID)
+        self._waited = True
+        self._repeats += 1
+        return Wait(seconds or 0.0)
 
     def _wait(self, view: Snapshot) -> float | None:
         """Seconds until a repeat makes sense, or None where nobody can be asked again before the deadline."""
@@ -219,12 +243,12 @@ class Failover:
                 self._first_rejections = rejections
         return chosen, rejections
 
-    def _begin(self, candidate: Candidate) -> Try:
+    def _begin(self, candidate: Candidate, draw: Draw) -> Try:
         self._tried.add(candidate.deployment.backend)
         self._passed_over = None
         self.attempts += 1
         self._attempts_here += 1
-        return Try(self.group, candidate, not self._counted)
+        return Try(self.group, candidate, not self._counted, draw)
 
     # From group to group.
 
@@ -252,6 +276,13 @@ class Failover:
     def _stop(self, view: Snapshot, *, deadline: bool = False) -> Stop:
         tokens = view.tokens(self.request, self.first.name)
         rejections = self._first_rejections
-        error = exhausted_error(self.first, self.failures, rejections, view.now, deadline=deadline, tokens=tokens)
+        error = exhausted_error(
+            self.first, self.failures, rejections, view.now, deadline=deadline, tokens=tokens, denied=bool(self.denied)
+        )
         untried = () if self.attempts or deadline else rejections  # so that ALREADY_TRIED means held
         return Stop(error, [each.candidate for each in untried if rate_limited(each) or each.reason is _HELD])
+
+
+def _unproven(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
+    """A filter, for when the retry budget is spent."""
+    return None if is_free(candidate, view.now) else Reason.UNHEALTHY

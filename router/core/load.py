@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from router.core.breaker import Breaker
 from router.core.estimators import Ewma
@@ -14,6 +14,9 @@ from router.core.limits import Meter
 from router.core.quota import Quota
 from router.core.standing import Standing
 from router.core.types import Deployment, Estimate, ModelGroup, RouteRequest, RoutingPolicy
+
+if TYPE_CHECKING:
+    from router.core.retry_budget import Balance, RetryBudget
 
 KEY_COOLDOWN_BASE = 5.0
 """Seconds a key rests after a 429 that named no time; doubles with every further one."""
@@ -52,11 +55,12 @@ class BackendLoad:
 
     `turn` is the backend's virtual time for round-robin: picks / weight. `outstanding` are the tokens still to come of
     what this replica has sent there: prompts not yet answered, and output. `meter` counts for the limits, None where no
-    deployment of it has any; `heard`: some key has a quota. `keys` are those of `api_keys`, by position.
+    deployment of it has any; `heard`: some key has a quota. `keys` are those of `api_keys`, by position. `succeeded_at`
+    is when a reply last came, in clock seconds.
     """
 
     __slots__ = ("api_keys", "breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding",
-                 "siblings", "standing", "turn")  # fmt: skip
+                 "siblings", "standing", "succeeded_at", "turn")  # fmt: skip
 
     def __init__(self, keys: int) -> None:
         self.in_flight = 0
@@ -71,6 +75,7 @@ class BackendLoad:
         self.next_key = 0
         self.meter: Meter | None = None
         self.heard = False
+        self.succeeded_at = float("-inf")
 
     @property
     def rate_limited(self) -> bool:
@@ -112,16 +117,19 @@ class Candidate(NamedTuple):
 
 _NOTHING: Mapping[str, Ewma] = MappingProxyType({})
 _NO_POLICIES: Mapping[str, RoutingPolicy] = MappingProxyType({})
+_NO_BUDGETS: Mapping[str, RetryBudget] = MappingProxyType({})
 
 
 class Snapshot:
-    """What one decision reads. `now` is the only clock.
+    """What one decision reads. `now` is the only clock, `live` the number of replicas at work.
 
     By model name: `turns` are the groups' virtual times for round-robin, `outputs` their usual output in tokens,
-    `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured.
+    `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured,
+    `budgets` the groups' retry budgets; a group without one may retry as it likes.
     """
 
-    __slots__ = ("_asked", "_asked_of", "_tokens", "cached", "now", "outputs", "policies", "tiers_of", "turns")
+    __slots__ = ("_asked", "_asked_of", "_tokens", "budgets", "cached", "live", "now", "outputs", "policies",
+                 "tiers_of", "turns")  # fmt: skip
 
     def __init__(
         self,
@@ -131,6 +139,8 @@ class Snapshot:
         outputs: Mapping[str, Ewma] = _NOTHING,
         cached: Mapping[str, Ewma] = _NOTHING,
         policies: Mapping[str, RoutingPolicy] = _NO_POLICIES,
+        budgets: Mapping[str, RetryBudget] = _NO_BUDGETS,
+        live: int = 1,
     ) -> None:
         self.now = now
         self.tiers_of = tiers_of
@@ -138,9 +148,21 @@ class Snapshot:
         self.outputs = outputs
         self.cached = cached
         self.policies = policies
+        self.budgets = budgets
+        self.live = live
         self._asked: RouteRequest | None = None
         self._asked_of = ""
         self._tokens = 0
+
+    def affords_retry(self, group: ModelGroup) -> bool:
+        """Whether the group's budget pays for one more retry."""
+        budget = self.budgets.get(group.name)
+        return budget is None or budget.affords(self.now, group.policy.retry_budget, self.live)
+
+    def balance(self, group: ModelGroup) -> Balance | None:
+        """What the group's retry budget has; None without one."""
+        budget = self.budgets.get(group.name)
+        return None if budget is None else budget.balance(self.now, group.policy.retry_budget, self.live)
 
     def tiers(self, group: ModelGroup) -> Sequence[Sequence[Candidate]]:
         return self.tiers_of[group.name]

@@ -163,6 +163,22 @@ class AdaptiveWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class RetryBudgetPolicy:
+    """How many retries a model group may have: a share of its requests, and so many a second besides."""
+
+    ratio: float = 0.2
+    min_per_second: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPatterns:
+    """Texts of upstream errors, in lower case, that tell more than their status does."""
+
+    context_window: tuple[str, ...] = ()
+    content_policy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueuePolicy:
     """How many requests of a model group may wait for a slot instead of a 429, and for how many seconds."""
 
@@ -187,7 +203,9 @@ class RoutingPolicy:
     content_policy_fallbacks: tuple[str, ...] = ()
     cooldown: CooldownPolicy = CooldownPolicy()
     adaptive: AdaptiveWeights = AdaptiveWeights()
+    retry_budget: RetryBudgetPolicy = RetryBudgetPolicy()
     queue: QueuePolicy | None = None
+    error_patterns: ErrorPatterns | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from router.core.errors import FailureKind, UpstreamFailure
+from router.core.types import ErrorPatterns
 from router.dialects.base import Headers
 
 CONTEXT_WINDOW_CODES = frozenset({"context_length_exceeded", "model_max_prompt_tokens_exceeded"})
 CONTENT_POLICY_CODES = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
+FIELD_TOO_LONG_CODE = "string_above_max_length"
+"""OpenAI's for a field such as `user`: it speaks of a length, and not of the window."""
 MODEL_NOT_FOUND_CODE = "model_not_found"
 """OpenAI's, on a 404, and on the 403 of a project that may not use the model."""
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -135,7 +138,7 @@ def kind_of(status: int, error: ErrorBody) -> FailureKind:
         if code in QUOTA_CODES or error.type in QUOTA_CODES:
             return FailureKind.QUOTA
         return FailureKind.CONTEXT_WINDOW if REQUEST_TOO_LARGE_TEXT in text else FailureKind.RATE_LIMITED
-    if status in TEXT_STATUSES:
+    if status in TEXT_STATUSES and code != FIELD_TOO_LONG_CODE:
         if any(wording in text for wording in CONTEXT_WINDOW_TEXTS):
             return FailureKind.CONTEXT_WINDOW
         if any(wording in text for wording in CONTENT_POLICY_TEXTS):
@@ -143,6 +146,18 @@ def kind_of(status: int, error: ErrorBody) -> FailureKind:
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     return FailureKind.REJECTED if 400 <= status < 500 else FailureKind.SERVER_ERROR
+
+
+def read_again(failure: UpstreamFailure, body: bytes, patterns: ErrorPatterns) -> UpstreamFailure:
+    """`failure`, whose reply had `body`, by the texts that were configured: where nothing else has told what it is."""
+    if failure.kind is not FailureKind.REJECTED or failure.status not in TEXT_STATUSES:
+        return failure
+    text = f"{failure.message}\n{body.decode('utf-8', 'replace')}".lower()
+    if any(wording in text for wording in patterns.context_window):
+        failure.kind = FailureKind.CONTEXT_WINDOW
+    elif any(wording in text for wording in patterns.content_policy):
+        failure.kind = FailureKind.CONTENT_POLICY
+    return failure
 
 
 def retry_after(headers: Headers) -> float | None:

@@ -81,6 +81,7 @@ def _group(plan: GroupPlan) -> dict[str, Any]:
     return {
         "strategy": plan.group.policy.strategy,
         "cost": plan.cost,
+        "retry_budget": None if plan.budget is None else plan.budget._asdict(),
         "candidates": [_candidate(one) for one in plan.candidates],
     }
 

@@ -28,7 +28,8 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
             yield f"fallbacks  {kind.replace('_', ' ')}: {' → '.join(chain)}"
     for name, group in told["groups"].items():
         yield ""
-        yield f"{name}, by {group['strategy']}"
+        budget = group["retry_budget"]
+        yield f"{name}, by {group['strategy']}" + (f", {budget['left']:g} retries paid for" if budget else "")
         yield from _table([_row(candidate) for candidate in group["candidates"]])
 
 

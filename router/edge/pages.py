@@ -17,7 +17,7 @@ from router.edge.auth import Authenticator, may_use
 from router.edge.explain import document, explanation_of
 from router.edge.inference import find_group
 from router.edge.service import Service
-from router.edge.status import status
+from router.edge.status import models, status
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 Page = Callable[[web.BaseRequest], Awaitable[web.Response]]
@@ -77,8 +77,14 @@ class Pages:
     async def status(self, request: web.BaseRequest) -> web.Response:
         """`GET /router/status`: what this key may use, as it is now."""
         principal = self._auth.authenticate(request.headers)
-        told = status(principal, self._catalogue, self._view(), self._candidates)
-        return _json({"in_flight": self._service.in_flight, "draining": self._service.draining, "deployments": told})
+        view = self._view()
+        told = {
+            "in_flight": self._service.in_flight,
+            "draining": self._service.draining,
+            "models": models(principal, self._catalogue, view),
+            "deployments": status(principal, self._catalogue, view, self._candidates),
+        }
+        return _json(told)
 
     async def explain(self, request: web.BaseRequest, read: Callable[[], Awaitable[bytes]]) -> web.Response:
         """`POST /router/explain`: what would become of this body, were it sent with this key."""

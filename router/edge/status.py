@@ -9,7 +9,7 @@ from router.core.catalogue import Catalogue
 from router.core.limits import headroom
 from router.core.load import Candidate, Snapshot
 from router.core.share import share
-from router.core.types import Principal
+from router.core.types import ModelGroup, Principal
 from router.edge.auth import may_use
 
 SAMPLE_PROMPT = 1000
@@ -24,12 +24,28 @@ def status(
     return [_entry(one, view) for one in candidates() if one.deployment.model_name in allowed]
 
 
+def models(principal: Principal, catalogue: Catalogue, view: Snapshot) -> list[dict[str, Any]]:
+    """One entry a model group that `principal` may use: what is told of the group as a whole."""
+    allowed = allowed_groups(principal, catalogue)
+    groups = [*catalogue.groups.values(), *catalogue.wildcards]
+    return [_model(group, view) for group in groups if group.name in allowed]
+
+
 def allowed_groups(principal: Principal, catalogue: Catalogue) -> set[str]:
     """The names of the model groups that a key may use, under whatever name."""
     names = [*catalogue.names(), *principal.models]
     groups = {name: catalogue.resolve(name) for name in names if may_use(principal, name)}
     found = {group.name for group in groups.values() if group is not None}
     return found | {group.name for group in catalogue.wildcards if may_use(principal, group.name)}
+
+
+def _model(group: ModelGroup, view: Snapshot) -> dict[str, Any]:
+    budget = view.balance(group)
+    return {
+        "model": group.name,
+        "strategy": group.policy.strategy,
+        "retry_budget": None if budget is None else budget._asdict(),
+    }
 
 
 def _entry(candidate: Candidate, view: Snapshot) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from random import Random
 from router.core.catalogue import Catalogue, deployment_of
 from router.core.clock import Clock
 from router.core.errors import FailureKind, RouterError, UpstreamFailure
-from router.core.events import Attempted, FellBack, Finished, Observer, Rejected
+from router.core.events import Attempted, FellBack, Finished, Observer, Rejected, RetryDenied
 from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.plan import Rejection
 from router.core.routes import Routes
 from router.core.types import ModelGroup, QueuePolicy, RouteRequest, Usage
 from router.dialects.base import Dialect, InferenceRequest
+from router.dialects.recognise import read_again
 from router.flow.admission import Gate
 from router.flow.exchange import Exchange
 from router.flow.queue import Blocked, Queue, Ticket, blocked
@@ -89,10 +90,13 @@ class Runner:
         """The next step; an attempt comes with its lease."""
         view = self._state.view(routes)
         step = failover.next(view)
+        if failover.denied:
+            self._observer(RetryDenied(failover.denied))
+            failover.denied = ""
         if not isinstance(step, Try):
             return step
         estimate = view.expect(route, step.candidate.deployment.model_name)
-        return Ticket(failover, step, self._state.acquire(step.group, step.candidate, estimate))
+        return Ticket(failover, step, self._state.acquire(step.group, step.candidate, estimate, step.draw))
 
     async def _queued_turn(
         self, routes: Routes, failover: Failover, route: RouteRequest, group: ModelGroup, policy: QueuePolicy
@@ -191,7 +195,8 @@ class Runner:
         """Hand the response on to the client. Raises UpstreamFailure where it cannot be, or breaks."""
         status, headers, body, stream = response
         if not 200 <= status < 300:
-            raise dialect.failure(status, headers, body)
+            failed, patterns = dialect.failure(status, headers, body), step.group.policy.error_patterns
+            raise failed if patterns is None else read_again(failed, body, patterns)
         if stream is None:
             reply = dialect.reply(request, headers, body)
             if request.stream:

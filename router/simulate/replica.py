@@ -53,7 +53,7 @@ class MemoryReplica:
 
     def acquire(self, step: Try, request: RouteRequest) -> MemoryHold:
         estimate = self._store.view().expect(request, step.candidate.deployment.model_name)
-        return MemoryHold(self._store, self._store.acquire(step.group, step.candidate, estimate))
+        return MemoryHold(self._store, self._store.acquire(step.group, step.candidate, estimate, step.draw))
 
     def loads(self) -> Mapping[str, BackendLoad]:
         return self._loads

@@ -10,6 +10,7 @@ from router.core.limits import Admission, Reservation, Spent
 from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.quota import NOTHING_SENT, Allowances, Mark
 from router.core.retry import Health
+from router.core.retry_budget import Draw
 from router.core.routes import Routes
 from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
 
@@ -119,8 +120,9 @@ class StateStore(Protocol):
     def release(self, reservation: Reservation, spent: Spent, usage: Usage | None) -> None:
         """Settle what `admit` has reserved, on `usage` where it is known. Raises RuntimeError the second time."""
 
-    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate) -> Lease:
-        """Take a lease on `candidate` for one attempt. Reserves the estimate, which `Snapshot.expect` gives."""
+    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
+        """Take a lease on `candidate` for one attempt. Reserves the estimate, which `Snapshot.expect` gives, and draws
+        on the group's retry budget."""
 
     def heard(self, lease: Lease, word: Allowances) -> None:
         """What upstream said of its limits in the reply to the lease's request."""

@@ -13,6 +13,7 @@ from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
 from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.quota import NOTHING_SENT, Allowances, Quota
 from router.core.retry import Health
+from router.core.retry_budget import Draw, RetryBudget
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
 from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
@@ -41,6 +42,7 @@ class MemoryStore:
         self._outputs: dict[str, Ewma] = {}
         self._cached: dict[str, Ewma] = {}
         self._meters: dict[str, Meter] = {}
+        self._budgets: dict[str, RetryBudget] = {}
 
     def prepare(self, catalogue: Catalogue) -> Routes:
         dropped = {backend: load for backend, (_, load) in self._dropped.items()}
@@ -56,6 +58,7 @@ class MemoryStore:
             if backend not in loads and (now - since < REMEMBERED or load.in_flight)
         }
         self.routes = routes
+        self._budgets = {name: self._budgets.get(name) or RetryBudget() for name in routes.policies}
         self._count_for(routes)
 
     def configure(self, catalogue: Catalogue) -> None:
@@ -64,7 +67,9 @@ class MemoryStore:
     def view(self, routes: Routes | None = None) -> Snapshot:
         if routes is None:
             routes = self.routes
-        return Snapshot(self._clock(), routes.tiers, self._turns, self._outputs, self._cached, routes.policies)
+        return Snapshot(
+            self._clock(), routes.tiers, self._turns, self._outputs, self._cached, routes.policies, self._budgets
+        )
 
     def candidates(self) -> Iterator[Candidate]:
         """Every deployment with its load, group by group: what status and metrics show."""
@@ -88,9 +93,12 @@ class MemoryStore:
             lease.load.heard = True
         key.quota.heard(self._clock(), word, lease.mark)
 
-    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate) -> Lease:
+    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
         deployment, load = candidate
         now = self._clock()
+        budget = self._budgets.get(group.name)
+        if budget is not None:  # a reload may have dropped the group
+            budget.note(now, draw)
         load.in_flight += 1
         virtual = self._turns.get(deployment.model_name, 0.0)
         start = max(load.turn, virtual)
@@ -138,6 +146,7 @@ class MemoryStore:
             return
         now = self._clock()
         load.keys[lease.key_index].streak = 0
+        load.succeeded_at = now
         if outcome.served is not None:
             self._measure(lease, outcome.served, now)
         if load.breaker.succeeded(now, lease.group.policy.cooldown, lease.trial):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Queued, Recovered, Rejected
+from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Queued, Recovered, Rejected, RetryDenied
 from router.core.load import Candidate
 from router.telemetry.cells import Counter, Histogram
 
@@ -47,6 +47,9 @@ class Metrics:
         self._fallbacks = Counter(
             "router_fallbacks", "Requests that another model group took over.", ("model", "to", "kind")
         )
+        self._retries_denied = Counter(
+            "router_retries_denied", "Retries not made, the model's retry budget being spent.", ("model",)
+        )
         self._cooldowns = Counter(
             "router_cooldowns", "Times a deployment, or a key of it, was left alone.", ("deployment", "reason")
         )
@@ -73,8 +76,9 @@ class Metrics:
             "gen_ai_client_token_usage", "Tokens per request.", (*_OPERATION, "gen_ai_token_type"), TOKENS
         )
         self._cells: tuple[Counter | Histogram, ...] = (
-            self._requests, self._attempts, self._failures, self._rejected, self._fallbacks, self._cooldowns,
-            self._recoveries, self._queued, self._tokens, self._cost, self._duration, self._first_token, self._usage,
+            self._requests, self._attempts, self._failures, self._rejected, self._fallbacks, self._retries_denied,
+            self._cooldowns, self._recoveries, self._queued, self._tokens, self._cost, self._duration,
+            self._first_token, self._usage,
         )  # fmt: skip
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -92,6 +96,8 @@ class Metrics:
             self._rejected.add((event.group, event.reason.value))
         elif isinstance(event, FellBack):
             self._fallbacks.add((event.group, event.to, event.kind.value))
+        elif isinstance(event, RetryDenied):
+            self._retries_denied.add((event.group,))
         elif isinstance(event, Cooled):
             self._cooldowns.add((event.deployment, event.reason.value))
         elif isinstance(event, Recovered):

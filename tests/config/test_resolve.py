@@ -4,7 +4,17 @@ from datetime import date
 
 import pytest
 
-from router.core.types import AdaptiveWeights, CooldownPolicy, Deployment, Limits, Prices, QueuePolicy, RoutingPolicy
+from router.core.types import (
+    AdaptiveWeights,
+    CooldownPolicy,
+    Deployment,
+    ErrorPatterns,
+    Limits,
+    Prices,
+    QueuePolicy,
+    RetryBudgetPolicy,
+    RoutingPolicy,
+)
 from router.dialects.mock.behaviour import Behaviour
 from tests.config.loading import MODELS, loaded, problems
 
@@ -214,3 +224,21 @@ def test_the_weights_of_adaptive_are_overridden_one_by_one() -> None:
     groups = loaded(text).catalogue.groups
     assert groups["large"].policy.adaptive == AdaptiveWeights(load=0.5, cost=2.0)
     assert groups["small"].policy.adaptive == AdaptiveWeights(load=0.5, cost=0.0)
+
+
+def test_a_models_retry_budget_differs_from_the_shared_one_only_in_what_it_says() -> None:
+    text = "routing: {retry_budget: {ratio: 0.1}}\nmodels: {small: {retry_budget: {min_per_second: 9}}}\n" + MODELS
+    groups = loaded(text).catalogue.groups
+    assert groups["small"].policy.retry_budget == RetryBudgetPolicy(0.1, 9.0)
+    assert groups["large"].policy.retry_budget == RetryBudgetPolicy(0.1, 3.0)
+
+
+def test_a_models_error_patterns_come_on_top_of_the_shared_ones_in_lower_case() -> None:
+    text = """\
+routing: {error_patterns: {context_window: [Too BIG]}}
+models: {small: {error_patterns: {context_window: [far too big], content_policy: [NO way]}}}
+"""
+    groups = loaded(text + MODELS).catalogue.groups
+    assert groups["small"].policy.error_patterns == ErrorPatterns(("too big", "far too big"), ("no way",))
+    assert groups["large"].policy.error_patterns == ErrorPatterns(("too big",))
+    assert loaded(MODELS).catalogue.groups["small"].policy.error_patterns is None

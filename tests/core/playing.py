@@ -98,7 +98,7 @@ class Play:
 
     def attempt(self, step: Try, failover: Failover) -> bool:
         name = step.candidate.deployment.id
-        lease = self.world.store.acquire(step.group, step.candidate, failover.request.estimate)
+        lease = self.world.store.acquire(step.group, step.candidate, failover.request.estimate, step.draw)
         answers = self.script.get(name, ["ok"])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         self.lines.append(f"{name} {answer}")

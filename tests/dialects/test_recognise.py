@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.errors import FailureKind
+from router.core.types import ErrorPatterns
 from router.dialects.recognise import (
     CONTENT_POLICY_CODES,
     CONTENT_POLICY_TEXTS,
@@ -22,6 +23,7 @@ from router.dialects.recognise import (
     failure_of,
     is_error,
     kind_of,
+    read_again,
     read_error,
     retry_after,
 )
@@ -44,6 +46,9 @@ REAL: dict[str, tuple[int, Any, FailureKind]] = {
     "OpenAI: a field that is too long": (400, wrapped(
         message="Invalid 'user': string too long. Expected a string with maximum length 64, but got 70 instead.",
         type="invalid_request_error", param="user", code="string_above_max_length"), FailureKind.REJECTED),
+    "OpenAI: a field that is too long, in words like those of a window": (400, wrapped(
+        message="Invalid 'metadata': too many tokens, please reduce the length.", type="invalid_request_error",
+        param="metadata", code="string_above_max_length"), FailureKind.REJECTED),
     "OpenAI: wrong key": (401, wrapped(
         message="Incorrect API key provided: sk-12***89.", type="invalid_request_error", param=None,
         code="invalid_api_key"), FailureKind.AUTH),
@@ -303,3 +308,36 @@ def test_no_header_whatsoever_raises(headers: dict[bytes, bytes]) -> None:
 def test_a_model_that_is_not_there_is_told_by_its_code_whatever_the_status(status: int) -> None:
     body = b'{"error":{"message":"Project does not have access to model","code":"model_not_found","type":"x"}}'
     assert failure_of(status, {}, body).kind is FailureKind.NOT_FOUND
+
+
+OWN = ErrorPatterns(context_window=("prompt exceeds our limit",), content_policy=("guard says no",))
+
+
+def read_with_own(status: int, body: bytes) -> FailureKind:
+    return read_again(failure_of(status, {}, body), body, OWN).kind
+
+
+@pytest.mark.parametrize("status", TEXT_STATUSES)
+@pytest.mark.parametrize(("text", "kind"), [("The Prompt exceeds our LIMIT of 9.", WINDOW), ("Guard says NO", POLICY)])
+def test_a_configured_text_tells_what_the_status_does_not(status: int, text: str, kind: FailureKind) -> None:
+    told = WINDOW if status == 413 else kind  # that status says enough
+    assert read_with_own(status, orjson.dumps(wrapped(message=text))) is told
+    assert read_with_own(status, text.encode()) is told, "even where the body is no JSON"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+def test_a_configured_text_says_nothing_with_another_status(status: int) -> None:
+    body = orjson.dumps(wrapped(message="guard says no"))
+    assert read_with_own(status, body) is failure_of(status, {}, body).kind
+
+
+def test_a_structured_code_goes_before_a_configured_text() -> None:
+    body = orjson.dumps(wrapped(message="guard says no", code="context_length_exceeded"))
+    assert read_with_own(400, body) is WINDOW
+
+
+def test_an_error_that_no_configured_text_fits_stays_what_it_was() -> None:
+    body = orjson.dumps(wrapped(message="temperature must be below 2"))
+    known = failure_of(400, {}, body)
+    again = read_again(failure_of(400, {}, body), body, OWN)
+    assert (again.kind, again.message, again.body) == (FailureKind.REJECTED, known.message, known.body)

@@ -137,6 +137,11 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
             assert (await router.ask(CHAT, HI)).status == 200
         told = safely(await router.ask(STATUS))
         assert (told["in_flight"], told["draining"]) == (0, False)
+        (model,) = told["models"]
+        assert (model["model"], model["strategy"]) == ("m", "round-robin")
+        budget = model["retry_budget"]
+        assert budget["requests"] == 4
+        assert budget["left"] == pytest.approx(30.8 - budget["retries"])
         good, limited = told["deployments"]
         assert (good["model"], good["deployment"], good["breaker"], good["in_flight"]) == ("m", "good", "closed", 0)
         assert 0.0 < good["headroom"] < 1.0
@@ -145,6 +150,15 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
         cooldowns = [key["cooldown"] for key in limited["keys"]]
         assert max(cooldowns) == pytest.approx(30.0, abs=5.0)
         assert [key["position"] for key in limited["keys"]] == [0, 1]
+
+
+async def test_explain_shows_what_is_left_of_the_retry_budget(house: Open) -> None:
+    failing = group(inside("a", Behaviour(script=("503",))), num_retries=0)
+    async with house(failing) as router:
+        for _ in range(5):
+            await router.ask(CHAT, HI)
+        told = safely(await router.ask(EXPLAIN, HI))["groups"]["m"]["retry_budget"]
+        assert told == {"requests": 5, "retries": 0, "left": pytest.approx(31.0)}
 
 
 async def test_status_shows_an_open_breaker(house: Open) -> None:
@@ -182,6 +196,7 @@ def test_the_verb_explains_without_a_router(config: Path) -> None:
     assert result.exit_code == 0
     assert "decision   goes to gpt-4o" in result.stdout
     assert "fallbacks  general: spare" in result.stdout
+    assert "gpt-4o, by weighted, 30 retries paid for" in result.stdout
     rows = [line.split() for line in result.stdout.splitlines() if line.startswith("  ")]
     assert [(row[0], row[3]) for row in rows] == [("east", "75.0%"), ("west", "25.0%"), ("spare-1", "100.0%")]
     assert SECRET not in result.output

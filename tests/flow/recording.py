@@ -13,6 +13,7 @@ from router.core.events import Finished, Observer
 from router.core.filters import FILTERS
 from router.core.load import BackendLoad, Candidate
 from router.core.retry import Health
+from router.core.retry_budget import Draw
 from router.core.types import Estimate, ModelGroup, RouteRequest
 from router.dialects.base import Headers
 from router.edge.errors import error_event
@@ -111,7 +112,7 @@ class WatchedStore(MemoryStore):
         self.settled: list[tuple[Lease, Outcome]] = []
         self.broken: list[str] = []
 
-    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate) -> Lease:
+    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
         client = self._client()
         if client.exchange.committed:
             self.broken.append("I4: an attempt after the first byte to the client")
@@ -123,7 +124,7 @@ class WatchedStore(MemoryStore):
             if left:
                 self.broken.append(f"I2: {candidate.deployment.id} was tried again while {left} was left")
         client.tried.add(backend)
-        lease = super().acquire(group, candidate, estimate)
+        lease = super().acquire(group, candidate, estimate, draw)
         client.leases.append(lease)
         self.leases.append(lease)
         return lease

@@ -12,8 +12,18 @@ import pytest
 
 from router.core.catalogue import Catalogue
 from router.core.errors import FailureKind, RouterError
-from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Recovered
-from router.core.types import CooldownPolicy, Deployment, Estimate, ModelGroup, RouteRequest, RoutingPolicy
+from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Recovered, RetryDenied
+from router.core.failover import FallbackKind
+from router.core.types import (
+    CooldownPolicy,
+    Deployment,
+    ErrorPatterns,
+    Estimate,
+    ModelGroup,
+    RetryBudgetPolicy,
+    RouteRequest,
+    RoutingPolicy,
+)
 from router.dialects.base import InferenceRequest
 from router.dialects.mock.behaviour import Behaviour
 from router.dialects.mock.dialect import MockDialect
@@ -190,6 +200,43 @@ async def test_groups_that_fall_back_on_each_other_are_visited_once_each() -> No
     answer = await router.ask()
     assert answer.error is not None
     assert answer.error.message == "gpt: 2 attempts: a 500, b 500"
+
+
+@virtual_time
+async def test_an_outage_of_a_whole_group_is_not_multiplied_by_retries() -> None:
+    never = CooldownPolicy(allowed_fails=9999, min_requests=9999)
+    policy = RoutingPolicy(num_retries=3, retry_budget=RetryBudgetPolicy(0.2, 0.0), cooldown=never)
+    flaky = replace(SERVES, script=("503",) * 99 + ("ok",))
+    router = Router(group("gpt", policy, a=flaky, b=flaky, c=flaky))
+    answers = await router.ask_many(200, stream=False)
+    assert sum(answer.error is None for answer in answers) <= 5
+    assert 200 < sum(router.sent_to().values()) <= 240
+    denied = router.told(RetryDenied)
+    assert len(denied) >= 190
+    assert set(denied) == {RetryDenied("gpt")}
+
+
+@virtual_time
+async def test_with_the_budget_spent_a_request_goes_on_to_the_fallback() -> None:
+    policy = RoutingPolicy(num_retries=3, retry_budget=RetryBudgetPolicy(0.0, 0.0), fallbacks=("claude",))
+    router = Router(group("gpt", policy, a=fails("503"), b=fails("503")), group("claude", c=SERVES))
+    answer = await router.ask()
+    assert answer.error is None
+    assert (answer.record.served_by, answer.record.attempts) == ("claude", 2)
+    assert router.told(RetryDenied, FellBack) == [RetryDenied("gpt"), FellBack("gpt", "claude", FallbackKind.GENERAL)]
+
+
+@virtual_time
+async def test_an_error_text_from_the_configuration_takes_the_fallback_it_is_listed_for() -> None:
+    patterns = ErrorPatterns(context_window=("bad request (mock)",))
+    policy = RoutingPolicy(context_window_fallbacks=("large",), error_patterns=patterns)
+    told = Router(group("gpt", policy, a=fails("400")), group("large", c=SERVES))
+    answer = await told.ask()
+    assert (answer.error, answer.record.served_by) == (None, "large")
+    without = Router(group("gpt", replace(policy, error_patterns=None), a=fails("400")), group("large", c=SERVES))
+    refused = (await without.ask()).error
+    assert refused is not None
+    assert refused.status == 400
 
 
 @pytest.mark.parametrize(

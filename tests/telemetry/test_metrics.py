@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from router.core.errors import FailureKind
-from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Recovered, Rejected
+from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Recovered, Rejected, RetryDenied
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
 from router.core.load import Candidate
@@ -194,3 +194,9 @@ def test_buckets_reach_as_far_as_a_request_may_take() -> None:
     assert SECONDS[-1] >= 600.0
     assert list(SECONDS) == sorted(SECONDS)
     assert list(TOKENS) == sorted(TOKENS)
+
+
+def test_a_retry_that_the_budget_does_not_cover_is_counted_for_its_model() -> None:
+    found = after(RetryDenied("gpt"), RetryDenied("gpt"), RetryDenied("other"))
+    assert value(found, "router_retries_denied_total", model="gpt") == 2
+    assert value(found, "router_retries_denied_total", model="other") == 1

@@ -53,6 +53,9 @@ class Journey:
     def go_on(self) -> None:
         """Take the next step."""
         step = self._failover.next(self._replica.view())
+        if self._failover.denied:
+            self._failover.denied = ""
+            self.world.tally.retries_denied += 1
         if isinstance(step, Try):
             self.world.tally.attempts += 1
             Attempt(self, step, self._replica.acquire(step, self.request)).send()

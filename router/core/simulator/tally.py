@@ -18,6 +18,7 @@ class Tally:
     attempts: int = 0
     retries: int = 0
     retried: int = 0
+    retries_denied: int = 0
     fallbacks: int = 0
     rate_limited: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -44,6 +45,7 @@ class Figures:
     rate_limited: int
     retries: int
     retried_requests: int
+    retries_denied: int
     fallbacks: int
     attempts_per_request: float
     cost: float
@@ -72,6 +74,7 @@ def figures(tally: Tally, requests: int, duration: float) -> Figures:
         rate_limited=tally.rate_limited,
         retries=tally.retries,
         retried_requests=tally.retried,
+        retries_denied=tally.retries_denied,
         fallbacks=tally.fallbacks,
         attempts_per_request=tally.attempts / requests if requests else 0.0,
         cost=tally.cost,
