@@ -15,7 +15,7 @@ from router.config.load import Config
 from router.config.schema import KeySettings
 from router.core.events import Cooled, Finished, Recovered
 from router.core.types import NO_LIMITS, Limits, LimitSubject, Principal
-from router.dialects.registry import PROVIDERS
+from router.dialects.registry import dialects
 from router.edge.auth import Authenticator, Key
 from router.edge.date import HttpDate
 from router.edge.generic import GenericHandler
@@ -63,7 +63,7 @@ class App:
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
         runner = Runner(
-            {name: make() for name, make in PROVIDERS.items()},
+            dialects(),
             self._upstreams,
             store,
             observe,

@@ -22,6 +22,7 @@ class FailureKind(StrEnum):
     NOT_FOUND = "not_found"  # 404, 405: the model or the path is not served there
     CONTEXT_WINDOW = "context_window"
     CONTENT_POLICY = "content_policy"
+    UNSUPPORTED = "unsupported"  # the deployment's dialect cannot express the request; nothing was sent
     REJECTED = "rejected"  # any other 4xx: the request's own fault
     BAD_REPLY = "bad_reply"  # a success that is none: an error body, no JSON, an empty stream
     BROKEN_STREAM = "broken_stream"  # broke after the first byte had gone to the client

@@ -26,6 +26,7 @@ _UPSTREAMS_WORD = {
     FailureKind.CONTEXT_WINDOW: "context_length_exceeded",
     FailureKind.CONTENT_POLICY: "content_policy_violation",
     FailureKind.REJECTED: "invalid_request_error",
+    FailureKind.UNSUPPORTED: "unsupported_parameter",
 }
 
 
@@ -43,7 +44,8 @@ def exhausted_error(
     what the request was expected to take; `denied`: the retry budget had no room for another attempt."""
     if not failures:
         return _never_sent(group, rejections, now, deadline=deadline, tokens=tokens)
-    last = failures[-1].failure
+    tried = [attempt.failure for attempt in failures if attempt.failure.kind is not FailureKind.UNSUPPORTED]
+    last = tried[-1] if tried else failures[-1].failure
     told = f"{group.name}: {describe(failures)}{_BUDGET_SPENT if denied else ''}"
     if last.kind in _UPSTREAMS_WORD:
         code = _UPSTREAMS_WORD[last.kind]

@@ -37,9 +37,12 @@ def disabled(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Rea
 
 
 def capability(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
-    """A deployment with a `mode` serves that kind of request only."""
-    mode = candidate.deployment.mode
-    return None if mode is None or mode == request.kind else Reason.CAPABILITY
+    """A deployment with a `mode` serves that kind of request only; one with a template, chat besides."""
+    deployment = candidate.deployment
+    mode = deployment.mode
+    if mode is None or mode == request.kind or (deployment.template is not None and request.kind == "chat"):
+        return None
+    return Reason.CAPABILITY
 
 
 def tags(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
@@ -99,7 +102,7 @@ def is_fit(request: RouteRequest, candidate: Candidate, view: Snapshot) -> bool:
     breaker, mode, window = load.breaker, deployment.mode, deployment.context_window
     return (
         deployment.enabled
-        and (mode is None or mode == request.kind)
+        and (mode is None or mode == request.kind or capability(request, candidate, view) is None)
         and (request.tags is None or tags(request, candidate, view) is None)
         and (breaker.open_until is None or breaker.admits(view.now))
         and ((deployment.limits is None and not load.heard) or limits(request, candidate, view) is None)

@@ -39,6 +39,7 @@ class Spent(Enum):
 SPENT: Mapping[FailureKind, Spent] = MappingProxyType(
     {
         FailureKind.CONNECT: Spent.NOTHING,
+        FailureKind.UNSUPPORTED: Spent.NOTHING,
         FailureKind.SERVER_ERROR: Spent.REQUEST,
         FailureKind.RATE_LIMITED: Spent.REQUEST,
         FailureKind.QUOTA: Spent.REQUEST,

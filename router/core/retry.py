@@ -55,6 +55,7 @@ VERDICTS: Mapping[FailureKind, Verdict] = MappingProxyType(
         FailureKind.NOT_FOUND: Verdict(Action.NEVER_SAME, Health.COOL_DEPLOYMENT_LONG),
         FailureKind.CONTEXT_WINDOW: Verdict(Action.CONTEXT_WINDOW_FALLBACK, Health.NONE),
         FailureKind.CONTENT_POLICY: Verdict(Action.CONTENT_POLICY_FALLBACK, Health.NONE),
+        FailureKind.UNSUPPORTED: Verdict(Action.NEVER_SAME, Health.NONE),
         FailureKind.REJECTED: Verdict(Action.GIVE_UP, Health.NONE),
         FailureKind.BAD_REPLY: Verdict(Action.ELSEWHERE, Health.FAILURE),
         FailureKind.BROKEN_STREAM: Verdict(Action.STOP, Health.FAILURE),

@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from router.core.hashing import hash_of
+from router.core.prompts import PromptTemplate
 
 Kind = Literal["chat", "completion", "embedding"]
 """What a client asks for: chat completions, legacy text completions or embeddings."""
 
 KINDS: tuple[Kind, ...] = ("chat", "completion", "embedding")
+
+PROMPTED = "+prompt"
+"""Behind a provider's name: the dialect that serves chat by its text completions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +39,13 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as upstream reported them. `cached_tokens` are those of the prompt that it had in its cache."""
+    """Tokens as upstream reported them. `cached_tokens` are those of the prompt that it had in its cache; `estimated`:
+    upstream told none, or not all of them."""
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,9 @@ class Deployment:
 
     `weight` is relative within its tier, `priority` the tier (lower first), `context_window` and `max_output_tokens`
     are in tokens; `tags` are what requests may ask for. `options` holds settings only the deployment's provider knows.
+
+    `template`, where there is one, makes it serve chat requests by text completions. `drop_params` leaves out what its
+    dialect cannot express; `max_tokens_name` is what it calls the longest reply, None: as the client does.
     """
 
     id: str
@@ -117,6 +126,11 @@ class Deployment:
     rpm: int | None = None
     tpm: int | None = None
     max_parallel_requests: int | None = None
+    template: PromptTemplate | None = None
+    drop_params: bool = False
+    max_tokens_name: str | None = None
+    dialect: str = field(default="", init=False, repr=False, compare=False)
+    """Which dialect speaks to it: the provider's, or the one around it that makes prompts."""
     limits: Limits | None = field(default=None, init=False, repr=False, compare=False)
     """The three above in one, None without any: the deployment's own, but used up by all that its backend serves."""
 
@@ -124,6 +138,7 @@ class Deployment:
         if not self.backend:
             object.__setattr__(self, "backend", backend_of(self))
         object.__setattr__(self, "place", hash_of(self.backend))
+        object.__setattr__(self, "dialect", self.provider if self.template is None else self.provider + PROMPTED)
         limits = Limits(self.rpm, self.tpm, self.max_parallel_requests)
         if limits != NO_LIMITS:
             object.__setattr__(self, "limits", limits)

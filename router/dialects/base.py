@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from router.core.errors import UpstreamFailure
+from router.core.prompts import Prompt, PromptTemplate
 from router.core.quota import Allowances
 from router.core.types import TLS, Deployment, Kind, Usage
+from router.dialects.support import Support
 
 Headers = Mapping[bytes, bytes]
 """A response's header fields: names lower-cased, repeated fields joined by `, `."""
@@ -52,7 +54,9 @@ class WireRequest(NamedTuple):
 class InferenceRequest:
     """A client's request: the body as it came and as parsed, and what the edge found out about it.
 
-    `wants_usage` is whether the client itself asked for usage in the stream.
+    `wants_usage` is whether the client itself asked for usage in the stream. `template` is what it says of the prompt,
+    `prompt` what a deployment's template has made of its messages; `hops` are what other model groups are sent in its
+    place, by their names.
     """
 
     kind: Kind
@@ -61,6 +65,9 @@ class InferenceRequest:
     body: dict[str, Any]
     stream: bool
     wants_usage: bool = False
+    template: PromptTemplate | None = None
+    prompt: Prompt | None = None
+    hops: Mapping[str, InferenceRequest] | None = None
 
 
 class StreamDecoder(Protocol):
@@ -87,7 +94,17 @@ class Reply(NamedTuple):
 
 
 class Dialect(Protocol):
-    """One provider's wire format, with the client's side being OpenAI's."""
+    """One provider's wire format, with the client's side being OpenAI's.
+
+    `support` tells what becomes of a chat completion's parameters, `text_support` the same where the chat is made into
+    a text completion.
+    """
+
+    @property
+    def support(self) -> Support: ...
+
+    @property
+    def text_support(self) -> Support: ...
 
     def encode(self, request: InferenceRequest, deployment: Deployment, key: str) -> WireRequest:
         """The request for `deployment`, signed with `key` ("" where it has none)."""

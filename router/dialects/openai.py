@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,18 +17,24 @@ from router.dialects.allowances import openai_allowances
 from router.dialects.base import Headers, InferenceRequest, Origin, Reply, WireRequest
 from router.dialects.json_edit import prepend, replace_model
 from router.dialects.openai_stream import OpenAIStream, error_failure, read_usage
+from router.dialects.prompt.completion import SUPPORT as TEXT
 from router.dialects.recognise import failure_of, is_error
+from router.dialects.support import CHAT, Support
 
 PATHS: Mapping[Kind, str] = MappingProxyType(
     {"chat": "/chat/completions", "completion": "/completions", "embedding": "/embeddings"}
 )
 _HEADS_KEPT = 16_384
 """A bound for the heads of wildcard deployments, whose models clients name."""
+LONGEST_REPLY = ("max_tokens", "max_completion_tokens")
 _INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
 
 class OpenAIDialect:
     """Holds nothing but request heads, one per (deployment, kind of request, key), made when first needed."""
+
+    support: Support = CHAT
+    text_support: Support = TEXT
 
     def __init__(self) -> None:
         self._heads: dict[tuple[Deployment, Kind, str], tuple[Origin, bytes]] = {}
@@ -40,7 +47,7 @@ class OpenAIDialect:
                 self._heads.clear()
             known = self._heads[place] = (self.origin(deployment), self._head(deployment, request.kind, key))
         origin, head = known
-        body = self._body(request, deployment.model)
+        body = self._body(request, deployment)
         head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request.id.encode(), len(body))
         return WireRequest(origin, head, body, deployment)
 
@@ -88,13 +95,24 @@ class OpenAIDialect:
         lines += [f"{name}: {value}" for name, value in fields.items()]
         return "".join(line + "\r\n" for line in lines).encode("latin-1")
 
-    def _body(self, request: InferenceRequest, model: str) -> bytes:
+    def _body(self, request: InferenceRequest, deployment: Deployment) -> bytes:
         asks_usage = request.stream and not request.wants_usage
-        if not asks_usage or "stream_options" not in request.body:
-            raw = replace_model(request.raw, request.body, orjson.dumps(model))
+        renames = deployment.max_tokens_name is not None and request.kind == "chat"
+        if not renames and not (asks_usage and "stream_options" in request.body):
+            raw = replace_model(request.raw, request.body, orjson.dumps(deployment.model))
             if raw is not None:
                 return prepend(raw, _INCLUDE_USAGE) if asks_usage else raw
-        changed = {**request.body, "model": model}
+        changed = {**request.body, "model": deployment.model}
         if asks_usage:
             changed["stream_options"] = {**(request.body.get("stream_options") or {}), "include_usage": True}
+        if renames:
+            name_longest_reply(changed, deployment.max_tokens_name or "")
         return orjson.dumps(changed)
+
+
+def name_longest_reply(body: dict[str, Any], name: str) -> None:
+    """Give the longest reply as `name` only, `max_tokens` or `max_completion_tokens`."""
+    limits = [body.pop(other, None) for other in LONGEST_REPLY]
+    given = [limit for limit in limits if limit is not None]
+    if given:
+        body[name] = min(given)

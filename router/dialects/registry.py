@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from router.core.types import PROMPTED
 from router.dialects.base import Dialect
 from router.dialects.mock.dialect import MockDialect
 from router.dialects.openai import OpenAIDialect
+from router.dialects.prompt.dialect import PromptDialect
 
 PROVIDERS: Mapping[str, Callable[[], Dialect]] = MappingProxyType({"openai": OpenAIDialect, "mock": MockDialect})
+
+
+def dialects() -> dict[str, Dialect]:
+    """One of each, by `Deployment.dialect`: every provider's own, and the one around it that makes prompts."""
+    own = {name: make() for name, make in PROVIDERS.items()}
+    return {**own, **{name + PROMPTED: PromptDialect(dialect) for name, dialect in own.items()}}

@@ -19,6 +19,7 @@ from router.dialects.base import Dialect, InferenceRequest
 from router.dialects.recognise import read_again
 from router.flow.admission import Gate
 from router.flow.exchange import Exchange
+from router.flow.prompter import Prompter
 from router.flow.queue import Blocked, Queue, Ticket, blocked
 from router.flow.relay import Relay
 from router.state.base import CLIENT_GONE, UNSENT, Lease, Outcome, Served, StateStore
@@ -28,9 +29,9 @@ _NEVER = float("inf")
 
 
 class Runner:
-    """Serves requests by the routes of `state`. `dialects` by provider, `upstreams` by the scheme of an origin.
+    """Serves requests by the routes of `state`. `dialects` by their names, `upstreams` by the scheme of an origin.
 
-    `sse_keepalive`: see `Relay`, in seconds.
+    `sse_keepalive`: see `Relay`, in seconds. `prompter` is needed where a deployment has a template.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Runner:
         clock: Clock,
         rng: Random,
         sse_keepalive: float,
+        prompter: Prompter | None = None,
     ) -> None:
         self._dialects = dialects
         self._upstreams = upstreams
@@ -50,6 +52,7 @@ class Runner:
         self._clock = clock
         self._rng = rng
         self._sse_keepalive = sse_keepalive
+        self._prompter = prompter
         self.gate = Gate(state)
         self.queue = Queue(clock, observer, self._give_back)
 
@@ -142,12 +145,17 @@ class Runner:
         deployment = deployment_of(step.group, step.candidate.deployment)
         began = self._clock()
         timing = self._timing(route, step, began)
-        outcome, told = CLIENT_GONE, "client_gone"
+        outcome, told = UNSENT, "client_gone"
         record.attempts = failover.attempts
         record.served_by, record.deployment, record.provider = step.group.name, deployment.id, deployment.provider
         try:
-            dialect = self._dialects[deployment.provider]
+            if request.hops is not None:
+                request = request.hops.get(step.group.name, request)
+            if deployment.template is not None and request.kind == "chat" and self._prompter is not None:
+                request = await self._prompter.prepare(request, deployment)
+            dialect = self._dialects[deployment.dialect]
             wire = dialect.encode(request, deployment, lease.key)
+            outcome = CLIENT_GONE
             response = await self._upstreams[wire.origin.scheme].send(wire, timing)
             word = dialect.allowances(response.headers)
             if word is not None:
@@ -158,7 +166,7 @@ class Runner:
             return True
         except UpstreamFailure as failure:
             verdict = failover.failed(step, failure)
-            if not _is_no_fault(failure, timing, route, failover.attempts):
+            if outcome is not UNSENT and not _is_no_fault(failure, timing, route, failover.attempts):
                 outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts)
             told = failure.kind.value
             if failure.sent_bytes:

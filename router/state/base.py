@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 SUCCESS = Outcome()
 CLIENT_GONE = Outcome(told=False)
 UNSENT = Outcome(told=False, spent=Spent.NOTHING)
-"""The client went away before anything was sent."""
+"""Nothing was sent: the client went away before, or the request cannot be expressed there."""
 
 
 class Lease:

@@ -275,3 +275,12 @@ def test_a_model_that_no_upstream_of_a_wildcard_knows_is_unknown() -> None:
     attempt = FailedAttempt("a", failure_of(404, {}, b""))
     error = exhausted_error(group(name="open/*"), [attempt], (), START, deadline=False)
     assert (error.status, error.code, error.param, error.should_retry) == (404, "model_not_found", "model", False)
+
+
+def test_what_a_dialect_cannot_express_is_told_only_where_nobody_else_was_asked() -> None:
+    body = b'{"error":{"message":"no tools here"}}'
+    alone = UpstreamFailure(FailureKind.UNSUPPORTED, "no tools here", status=400, body=body)
+    told = after(alone)
+    assert (told.status, told.code, told.body) == (400, "unsupported_parameter", body)
+    assert after(failed(FailureKind.SERVER_ERROR, "503"), alone).code == "upstream_error"
+    assert after(alone, failed(FailureKind.SERVER_ERROR, "503")).code == "upstream_error"

@@ -179,6 +179,7 @@ def test_the_prompt_alone_may_be_too_much_for_what_is_left() -> None:
 
 FAILED = [
     (FailureKind.CONNECT, Spent.NOTHING),
+    (FailureKind.UNSUPPORTED, Spent.NOTHING),
     (FailureKind.DISCONNECTED, Spent.ESTIMATE),
     (FailureKind.PROTOCOL, Spent.ESTIMATE),
     (FailureKind.ATTEMPT_TIMEOUT, Spent.ESTIMATE),

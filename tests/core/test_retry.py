@@ -84,6 +84,7 @@ def test_an_error_reply_becomes(
         (FailureKind.IDLE_TIMEOUT, ELSEWHERE, Health.CONNECTION_FAILURE),
         (FailureKind.BAD_REPLY, ELSEWHERE, Health.FAILURE),
         (FailureKind.BROKEN_STREAM, Action.STOP, Health.FAILURE),
+        (FailureKind.UNSUPPORTED, NEVER_SAME, Health.NONE),
     ],
 )
 def test_what_no_reply_tells_becomes(kind: FailureKind, action: Action, health: Health) -> None:
