@@ -14,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt lock bench bench-peers fuzz clean
+.PHONY: help run test lint fmt lock docs bench bench-peers fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -42,6 +42,10 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 	$(COMPILE) -o requirements/dev.txt --extra dev -c requirements/run.txt -c requirements/build.txt \
 		pyproject.toml requirements/also.in requirements/build.in
 	@! grep -n '://' requirements/*.txt
+
+docs: $(VENV)/run.stamp ## make docs/metrics.md anew from the code
+	$(BIN)/python -m router.telemetry.page >docs/metrics.md.new
+	@mv docs/metrics.md.new docs/metrics.md
 
 bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 9 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
 	@$(BIN)/python -m bench $(BENCH_ARGS)

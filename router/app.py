@@ -8,12 +8,14 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 
 from router.config.load import Config
 from router.config.schema import KeySettings
-from router.core.events import Cooled, Finished, Recovered
+from router.core.events import Finished
 from router.core.types import NO_LIMITS, Limits, LimitSubject, Principal
 from router.dialects.registry import dialects
 from router.edge.auth import Authenticator, Key
@@ -29,10 +31,13 @@ from router.flow.runner import Runner
 from router.state.memory import MemoryStore
 from router.telemetry.access_log import AccessLog
 from router.telemetry.bus import EventBus
+from router.telemetry.lag import LoopLag
 from router.telemetry.log import Log
-from router.telemetry.metrics import Metrics
+from router.telemetry.metrics import Metrics, Sample
+from router.telemetry.sources import ProcessFigures, deployments, queues
 from router.upstream.base import Upstream
 from router.upstream.client import HttpUpstream
+from router.upstream.figures import figures
 from router.upstream.inprocess import MockUpstream
 from router.upstream.proxy import Proxies
 
@@ -52,14 +57,14 @@ class App:
         self.log = Log()
         self._access_log = AccessLog(settings.access_log) if settings.access_log else None
         observe = EventBus()
-        observe.subscribe(self.log, Cooled, Recovered)
+        self.log.listen(observe)
         if self._access_log is not None:
-            observe.subscribe(self._access_log, Finished)
+            observe.on(Finished, self._access_log)
         store = MemoryStore(clock, observe)
         store.configure(config.catalogue)
-        access_log = self._access_log
-        metrics = Metrics(store.candidates, lambda: access_log.dropped if access_log else 0)
-        observe.subscribe(metrics)
+        self.metrics = metrics = Metrics()
+        metrics.listen(observe)
+        self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
         runner = Runner(
@@ -81,8 +86,11 @@ class App:
             rng,
             settings.max_concurrent_requests,
         )
-        metrics.in_flight = lambda: service.in_flight
-        metrics.waiting = runner.queue.waiting
+        metrics.read(partial(deployments, store.candidates, clock))
+        metrics.read(partial(queues, runner.queue.waiting, metrics.family("router_queue_left_total")))
+        metrics.read(partial(figures, http))
+        metrics.read(ProcessFigures())
+        metrics.read(partial(self._figures, service))
         pages = Pages(config.catalogue, auth, service, metrics.expose, store.view, store.candidates)
         server = EdgeServer(
             GenericHandler(service, pages, settings.max_body_bytes, settings.body_timeout, rng),
@@ -98,8 +106,17 @@ class App:
         )
         self._listener = Listener(server, service)
 
+    def _figures(self, service: Service) -> Iterator[Sample]:
+        """The process' own."""
+        yield "router_in_flight_requests", (), float(service.in_flight)
+        yield "router_draining", (), float(service.draining)
+        yield "router_log_dropped_lines_total", (), float(self.log.dropped)
+        if self._access_log is not None:
+            yield "router_access_log_dropped_lines_total", (), float(self._access_log.dropped)
+
     async def start(self) -> int:
         """Listen; returns the port. Raises OSError."""
+        self._lag.start()
         port = await self._listener.start(self._settings.host, self._settings.port)
         self.log.logger.info(
             "listening", host=self._settings.host, port=port, keys=len(self._keys),
@@ -112,6 +129,7 @@ class App:
         settings = self._settings
         self.log.logger.info("draining", delay=settings.drain_delay, seconds=settings.drain_seconds)
         await self._listener.drain(settings.drain_delay, settings.drain_seconds)
+        self._lag.stop()
         for upstream in {id(item): item for item in self._upstreams.values()}.values():
             await upstream.close()
         self.log.logger.info("stopped")
@@ -135,7 +153,7 @@ def principal_of(key: KeySettings) -> Principal:
     rpm, tpm = (None if limit is None else limit.limit for limit in (key.rpm, key.tpm))
     limits = Limits(rpm, tpm, key.max_parallel_requests)
     subject = None if limits == NO_LIMITS else LimitSubject(KEY + key.name, limits)
-    return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject)
+    return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject, team=key.team or "")
 
 
 def raise_file_limit() -> None:

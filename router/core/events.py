@@ -14,13 +14,15 @@ from router.core.types import Kind, Usage
 
 
 class Attempted(NamedTuple):
-    """One attempt ended. `outcome` is `ok`, `client_gone` or a FailureKind; times in seconds."""
+    """One attempt ended. `outcome` is `ok`, `client_gone` or a FailureKind; times in seconds. `selection` is how long
+    it took to choose the deployment and take the lease."""
 
     group: str
     deployment: str
     provider: str
     outcome: str
     duration: float
+    selection: float = 0.0
 
 
 class Rejected(NamedTuple):
@@ -77,12 +79,15 @@ class Finished:
 
     `model` is the configured name that was asked for (`other` for one that is not), `outcome` one of `ok`, `error`,
     `client_gone`, `broken`; times in seconds, `received` on the wall clock; `upstream` is the time spent waiting for
-    attempts; `cost` in US dollars, None where unknown; `allowances` what its key had left, None without limits.
+    deployments, `waited` that for anything else (the client's body, a slot, the next retry), `last_attempt` how long
+    the last attempt took; `cost` in US dollars, None where unknown; `allowances` what its key had left, None without
+    limits.
     """
 
     request_id: str
     kind: Kind | str
     key: str = ""
+    team: str = ""
     model: str = "other"
     served_by: str = ""
     deployment: str = ""
@@ -98,6 +103,8 @@ class Finished:
     duration: float = 0.0
     first_token: float | None = None
     upstream: float = 0.0
+    waited: float = 0.0
+    last_attempt: float = 0.0
     allowances: Allowances | None = None
 
 

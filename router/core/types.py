@@ -239,7 +239,8 @@ class ModelGroup:
 class Principal:
     """Who is asking. `models` are patterns (`gpt-4o`, `claude-*`); empty allows every model.
 
-    `priority` is the place in a queue, lower first; `subject` the limits, None without any.
+    `priority` is the place in a queue, lower first; `subject` the limits, None without any; `team` whose key it is,
+    empty where that was not said.
     """
 
     name: str
@@ -247,6 +248,7 @@ class Principal:
     admin: bool = False
     priority: int = 0
     subject: LimitSubject | None = None
+    team: str = ""
 
 
 class Tags(NamedTuple):

@@ -46,10 +46,14 @@ class Inference:
     ) -> None:
         began = self._clock()
         principal = self._auth.authenticate(headers)
-        record.key = principal.name
+        record.key, record.team = principal.name, principal.team
         if principal.subject is not None:
             self._runner.gate.tell(principal.subject, record)
-        raw = body if isinstance(body, bytes) else await body()
+        if isinstance(body, bytes):
+            raw = body
+        else:
+            raw = await body()
+            record.waited = self._clock() - began
         request, route, group = understand(self._runner.catalogue, principal, kind, headers, raw, record, began)
         if principal.subject is None:
             await self._runner.run(request, route, group, exchange, record)

@@ -32,7 +32,7 @@ class Pages:
         catalogue: Catalogue,
         auth: Authenticator,
         service: Service,
-        expose: Callable[[], bytes],
+        expose: Callable[[], Awaitable[bytes]],
         view: Callable[[], Snapshot],
         candidates: Callable[[], Iterable[Candidate]],
     ) -> None:
@@ -72,7 +72,7 @@ class Pages:
 
     async def metrics(self, request: web.BaseRequest) -> web.Response:
         """`GET /metrics`: Prometheus' text format."""
-        return web.Response(body=self._expose(), headers={"Content-Type": METRICS_TYPE})
+        return web.Response(body=await self._expose(), headers={"Content-Type": METRICS_TYPE})
 
     async def status(self, request: web.BaseRequest) -> web.Response:
         """`GET /router/status`: what this key may use, as it is now."""

@@ -28,11 +28,12 @@ RECHECK = 1.0
 
 
 class Ticket(NamedTuple):
-    """A request's turn: what to do first, and the lease for it."""
+    """A request's turn: what to do first, and the lease for it. `selection`: seconds that it took to find both."""
 
     failover: Failover
     step: Try
     lease: Lease
+    selection: float = 0.0
 
 
 class Blocked(NamedTuple):

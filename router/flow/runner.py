@@ -76,15 +76,18 @@ class Runner:
             if policy is None or failover.attempts:
                 turn = self._turn(routes, failover, route)
             else:
+                began = self._clock()
                 turn = await self._queued_turn(routes, failover, route, group, policy)
+                record.waited += self._clock() - began
             if isinstance(turn, Ticket):
-                failover, step, lease = turn
+                failover, step, lease, selection = turn
                 if step.group is not served_by and failover.fallback is not None:
                     self._observer(FellBack(group.name, step.group.name, failover.fallback))
                     served_by = step.group
-                if await self._attempt(request, route, step, lease, failover, exchange, record):
+                if await self._attempt(request, route, step, lease, failover, exchange, record, selection):
                     return
             elif isinstance(turn, Wait):
+                record.waited += turn.seconds
                 await asyncio.sleep(turn.seconds)
             else:
                 raise turn.error
@@ -99,7 +102,8 @@ class Runner:
         if not isinstance(step, Try):
             return step
         estimate = view.expect(route, step.candidate.deployment.model_name)
-        return Ticket(failover, step, self._state.acquire(step.group, step.candidate, estimate, step.draw))
+        lease = self._state.acquire(step.group, step.candidate, estimate, step.draw)
+        return Ticket(failover, step, lease, self._clock() - view.now)
 
     async def _queued_turn(
         self, routes: Routes, failover: Failover, route: RouteRequest, group: ModelGroup, policy: QueuePolicy
@@ -140,10 +144,12 @@ class Runner:
         failover: Failover,
         exchange: Exchange,
         record: Finished,
+        selection: float,
     ) -> bool:
         """Send once, and settle. True where the client has its answer, be it a broken one."""
         deployment = deployment_of(step.group, step.candidate.deployment)
-        began = self._clock()
+        asked = began = self._clock()
+        answered: float | None = None
         timing = self._timing(route, step, began)
         outcome, told = UNSENT, "client_gone"
         record.attempts = failover.attempts
@@ -156,7 +162,10 @@ class Runner:
             dialect = self._dialects[deployment.dialect]
             wire = dialect.encode(request, deployment, lease.key)
             outcome = CLIENT_GONE
+            asked = self._clock()
             response = await self._upstreams[wire.origin.scheme].send(wire, timing)
+            if response.stream is None:
+                answered = self._clock()
             word = dialect.allowances(response.headers)
             if word is not None:
                 self._state.heard(lease, word)
@@ -173,10 +182,11 @@ class Runner:
                 self._break(failover, exchange, record)
             return failure.sent_bytes
         finally:
-            duration = self._clock() - began
-            record.upstream += duration
+            ended = self._clock()
+            duration = record.last_attempt = ended - began
+            record.upstream += (ended if answered is None else answered) - asked
             self._state.settle(lease, outcome)
-            self._observer(Attempted(step.group.name, deployment.id, deployment.provider, told, duration))
+            self._observer(Attempted(step.group.name, deployment.id, deployment.provider, told, duration, selection))
             if self.queue:
                 self.queue.freed(deployment.backend)
 

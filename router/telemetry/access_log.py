@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import orjson
 
-from router.core.events import Event, Finished
+from router.core.events import Finished
 from router.telemetry.writer import LineWriter
 
 
 class AccessLog:
-    """An observer. `path` is a file's, or `-` for standard output."""
+    """Called with every finished request. `path` is a file's, or `-` for standard output."""
 
     def __init__(self, path: str) -> None:
         """Raises OSError where the file cannot be opened."""
@@ -28,9 +28,8 @@ class AccessLog:
         """Lines dropped because the queue was full or the file could not be written."""
         return self._writer.dropped
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._writer.put(event)
+    def __call__(self, event: Finished) -> None:
+        self._writer.put(event)
 
     def close(self) -> None:
         self._writer.close()
@@ -52,6 +51,7 @@ def render(event: Finished) -> bytes:
         "request_id": event.request_id,
         "kind": event.kind,
         "key": event.key,
+        "team": event.team or None,
         "model": event.model,
         "served_by": event.served_by,
         "deployment": event.deployment,

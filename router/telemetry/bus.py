@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Callable
+from typing import Any, TypeVar, get_args
 
-from router.core.events import Event, Observer
+from router.core.events import Event
+
+E = TypeVar("E", bound=Event)
 
 
 class EventBus:
-    """An observer that passes each event on to those who subscribed to its type, in their order."""
+    """An observer that passes each event on to those who listen for its type, in their order."""
 
-    __slots__ = ("_observers",)
+    __slots__ = ("_listeners",)
 
     def __init__(self) -> None:
-        self._observers: dict[type[Event], list[Observer]] = {kind: [] for kind in get_args(Event)}
+        self._listeners: dict[type[Any], list[Callable[[Any], None]]] = {kind: [] for kind in get_args(Event)}
 
-    def subscribe(self, observer: Observer, *kinds: type[Event]) -> None:
-        """Tell `observer` of events of these kinds; of all where none is named."""
-        for kind in kinds or self._observers:
-            self._observers[kind].append(observer)
+    def on(self, kind: type[E], listener: Callable[[E], None]) -> None:
+        """Tell `listener` of every event of this kind. It must not raise, and must not wait."""
+        self._listeners[kind].append(listener)
 
     def __call__(self, event: Event) -> None:
-        for observer in self._observers[type(event)]:
-            observer(event)
+        for listener in self._listeners[type(event)]:
+            listener(event)

@@ -1,65 +1,75 @@
-"""Counters and histograms that cost a dict lookup, and how Prometheus reads them.
+"""What is counted, as plain lists of numbers in plain dictionaries: written for next to nothing, merged by adding up.
 
-`prometheus_client`'s own children take a lock and scan their buckets for every observation; these are written by one
-event loop only, and turned into the library's metric families when somebody scrapes.
+A cell is what one metric has for one set of label values: of a counter or a gauge its one number, of a histogram the
+count of each bucket, of what is above the last bound, and at the end the sum. Whoever counts often keeps the cell and
+adds to it; a cell stays the same list for as long as the process lives. One thread writes: the event loop's.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from router.telemetry.table import ROWS, Row
 
 Labels = tuple[str, ...]
+Cell = list[float]
+Snapshot = dict[str, dict[Labels, Cell]]
+"""Cells by metric and label values: what one process has counted. Fit for pickling and JSON's friends alike."""
+
+MOST_CELLS = 20_000
+"""Of one metric, as the last resort: label values are bounded by the configuration, and that by nothing."""
+OVERFLOW = "other"
 
 
-class Counter:
-    __slots__ = ("help", "label_names", "name", "values")
+class Family:
+    """The cells of one metric of the table."""
 
-    def __init__(self, name: str, help: str, label_names: Sequence[str]) -> None:
-        self.name = name
-        self.help = help
-        self.label_names = label_names
-        self.values: dict[Labels, float] = {}
+    __slots__ = ("bounds", "cells", "row")
+
+    def __init__(self, name: str) -> None:
+        self.row: Row = ROWS[name]
+        self.bounds = self.row.bounds
+        self.cells: dict[Labels, Cell] = {}
+
+    def cell(self, labels: Labels) -> Cell:
+        """The cell of these label values, made where there is none yet."""
+        found = self.cells.get(labels)
+        if found is None:
+            if len(self.cells) >= MOST_CELLS:
+                labels = (OVERFLOW,) * len(labels)
+            found = self.cells.setdefault(labels, empty(self.row))
+        return found
 
     def add(self, labels: Labels, amount: float = 1.0) -> None:
-        values = self.values
-        values[labels] = values.get(labels, 0.0) + amount
-
-    def family(self) -> CounterMetricFamily:
-        family = CounterMetricFamily(self.name, self.help, labels=self.label_names)
-        for labels, value in self.values.items():
-            family.add_metric(labels, value)
-        return family
-
-
-class Histogram:
-    """`bounds` are the upper bounds of the buckets, ascending; +Inf is implied."""
-
-    __slots__ = ("bounds", "help", "label_names", "name", "rows")
-
-    def __init__(self, name: str, help: str, label_names: Sequence[str], bounds: Sequence[float]) -> None:
-        self.name = name
-        self.help = help
-        self.label_names = label_names
-        self.bounds = tuple(bounds)
-        self.rows: dict[Labels, list[float]] = {}
+        self.cell(labels)[0] += amount
 
     def observe(self, labels: Labels, value: float) -> None:
-        row = self.rows.get(labels)
-        if row is None:
-            row = self.rows[labels] = [0.0] * (len(self.bounds) + 2)
-        row[bisect_left(self.bounds, value)] += 1.0
-        row[-1] += value
+        cell = self.cell(labels)
+        cell[bisect_left(self.bounds, value)] += 1.0
+        cell[-1] += value
 
-    def family(self) -> HistogramMetricFamily:
-        family = HistogramMetricFamily(self.name, self.help, labels=self.label_names)
-        for labels, row in self.rows.items():
-            total = 0.0
-            buckets = []
-            for bound, count in zip((*self.bounds, float("inf")), row, strict=False):
-                total += count
-                buckets.append(("+Inf" if bound == float("inf") else repr(bound), total))
-            family.add_metric(labels, buckets, row[-1])
-        return family
+
+def empty(row: Row) -> Cell:
+    """A cell in which nothing has been counted."""
+    return [0.0] * (len(row.bounds) + 2) if row.type == "histogram" else [0.0]
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """What several processes have counted together; of gauges the sum, the largest or the smallest, as the table says.
+
+    The snapshots are left as they are.
+    """
+    merged: Snapshot = {}
+    for snapshot in snapshots:
+        for name, cells in snapshot.items():
+            ours, how = merged.setdefault(name, {}), ROWS[name].merge
+            for labels, cell in cells.items():
+                known = ours.get(labels)
+                if known is None:
+                    ours[labels] = cell[:]
+                elif how == "sum":
+                    ours[labels] = [one + other for one, other in zip(known, cell, strict=True)]
+                else:
+                    known[0] = max(known[0], cell[0]) if how == "max" else min(known[0], cell[0])
+    return merged

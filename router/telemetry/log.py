@@ -6,12 +6,16 @@ import sys
 
 import structlog
 
-from router.core.events import Cooled, Event, Recovered
+from router.core.errors import FailureKind
+from router.core.events import Cooled, Recovered
+from router.telemetry.bus import EventBus
 from router.telemetry.writer import LineWriter
+
+_OPERATORS = frozenset({FailureKind.AUTH, FailureKind.QUOTA, FailureKind.NOT_FOUND})
 
 
 class Log:
-    """A structlog logger on standard error, and an observer that tells of changes in the deployments' health."""
+    """A structlog logger on standard error, that also tells of changes in the deployments' health."""
 
     def __init__(self) -> None:
         self._writer: LineWriter[str] = LineWriter(lambda line: line.encode() + b"\n", self._write)
@@ -26,17 +30,25 @@ class Log:
             wrapper_class=structlog.make_filtering_bound_logger("info"),
         )
 
-    def __call__(self, event: Event) -> None:
-        if isinstance(event, Cooled):
-            self.logger.warning(
-                "cooldown",
-                deployment=event.deployment,
-                reason=event.reason.value,
-                seconds=round(event.seconds, 3),
-                key=event.key,
-            )
-        elif isinstance(event, Recovered):
-            self.logger.info("recovered", deployment=event.deployment)
+    @property
+    def dropped(self) -> int:
+        """Lines dropped because the queue was full or standard error could not be written."""
+        return self._writer.dropped
+
+    def listen(self, bus: EventBus) -> None:
+        bus.on(Cooled, self._cooled)
+        bus.on(Recovered, lambda event: self.logger.info("recovered", deployment=event.deployment))
+
+    def _cooled(self, event: Cooled) -> None:
+        """What nobody but the operator can mend is an error, the rest a warning."""
+        tell = self.logger.error if event.reason in _OPERATORS else self.logger.warning
+        tell(
+            "cooldown",
+            deployment=event.deployment,
+            reason=event.reason.value,
+            seconds=round(event.seconds, 3),
+            key=event.key,
+        )
 
     def unforeseen(self, request_id: str, error: BaseException) -> None:
         """An error that nobody foresaw while serving a request."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from router.dialects.base import Origin
 from router.upstream.patience import Patience
@@ -42,6 +42,15 @@ class Shelf(Generic[C]):
         return not (self.connections or self.opening or self.waiting)
 
 
+class Sizes(NamedTuple):
+    """Connections, and those who wait for one, of all origins together."""
+
+    idle: int
+    busy: int
+    opening: int
+    waiting: int
+
+
 class Pool(Generic[C]):
     """Connections by origin, TLS settings included: two origins never share one.
 
@@ -70,6 +79,16 @@ class Pool(Generic[C]):
     def __iter__(self) -> Iterator[C]:
         """Every open connection."""
         return iter([connection for shelf in self._shelves.values() for connection in shelf.connections])
+
+    def sizes(self) -> Sizes:
+        shelves = self._shelves.values()
+        idle = sum(len(shelf.idle) for shelf in shelves)
+        return Sizes(
+            idle,
+            sum(len(shelf.connections) for shelf in shelves) - idle,
+            sum(shelf.opening for shelf in shelves),
+            sum(len(shelf.waiting) for shelf in shelves),
+        )
 
     def take(self, origin: Origin) -> C | None:
         """An idle connection, now busy, or None: then `reserve` room for another."""

@@ -40,4 +40,4 @@ async def test_upstream_is_cancelled_and_nothing_stays_in_flight(mock: Mock, rou
         assert await cancelled_within(mock, began) < PROMPTLY
     assert router.in_flight() == 0
     assert mock.stats()["in_flight"] == 0
-    assert router.metric('router_deployment_breaker_closed{deployment="gpt-4o-1",model="gpt-4o"}') == 1
+    assert router.metric('router_deployment_breaker_state{deployment="gpt-4o-1",model="gpt-4o"}') == 0

@@ -21,9 +21,9 @@ async def test_a_served_request_is_one_line_with_all_its_facts(house: Open, body
         (line,) = await router.log_lines()
     times = {name: line.pop(name) for name in ("duration", "first_token", "upstream", "time")}
     assert line == {
-        "event": "request", "request_id": "r-1", "kind": "chat", "key": "search", "model": "m", "served_by": "m",
-        "deployment": "east", "provider": "mock", "stream": body is STREAM, "status": 200, "outcome": "ok",
-        "error": None, "attempts": 1, "prompt_tokens": 2, "completion_tokens": 7, "cost": 9.0,
+        "event": "request", "request_id": "r-1", "kind": "chat", "key": "search", "team": None, "model": "m",
+        "served_by": "m", "deployment": "east", "provider": "mock", "stream": body is STREAM, "status": 200,
+        "outcome": "ok", "error": None, "attempts": 1, "prompt_tokens": 2, "completion_tokens": 7, "cost": 9.0,
     }  # fmt: skip
     assert 0 <= times["upstream"] <= times["duration"] < 5
     assert (times["first_token"] is not None) == (body is STREAM)

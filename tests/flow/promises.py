@@ -88,7 +88,7 @@ def i6_labels_come_from_the_configuration(played: Played) -> None:
     outcomes = {"ok", "client_gone", *map(str, FailureKind)}
     for event in played.events:
         match event:
-            case Attempted(group, deployment, provider, outcome, duration):
+            case Attempted(group, deployment, provider, outcome, duration, _):
                 assert group in groups
                 assert deployment in ids
                 assert provider == "openai"

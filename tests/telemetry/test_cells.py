@@ -1,95 +1,87 @@
 from __future__ import annotations
 
+import json
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client import Histogram as TheirHistogram
 
-from router.telemetry.cells import Counter, Histogram
-from tests.telemetry.scraping import exposed, samples, value
+from router.telemetry import cells
+from router.telemetry.cells import Family, Snapshot, empty, merge
+from router.telemetry.table import ROWS
 
-BOUNDS = (0.1, 1.0, 10.0)
-
-
-def buckets(histogram: Histogram, **labels: str) -> list[float | None]:
-    found = samples(exposed(histogram.family()))
-    return [value(found, f"{histogram.name}_bucket", le=le, **labels) for le in ("0.1", "1.0", "10.0", "+Inf")]
+WAIT = "router_queue_wait_seconds"
+LEFT = "router_queue_left_total"
 
 
 @pytest.mark.parametrize(
-    ("observed", "expected"),
-    [
-        (0.0, [1, 1, 1, 1]),
-        (0.1, [1, 1, 1, 1]),  # a bucket holds its own bound
-        (0.1000001, [0, 1, 1, 1]),
-        (1.0, [0, 1, 1, 1]),
-        (9.9, [0, 0, 1, 1]),
-        (10.0, [0, 0, 1, 1]),
-        (10.1, [0, 0, 0, 1]),
-        (1e9, [0, 0, 0, 1]),
-    ],
+    ("observed", "bucket"), [(0.0, 0), (0.005, 0), (0.0050001, 1), (0.01, 1), (599.0, 16), (600.0, 16), (600.1, 17)]
 )
-def test_an_observation_is_in_every_bucket_that_bounds_it(observed: float, expected: list[float]) -> None:
-    histogram = Histogram("h", "help", (), BOUNDS)
-    histogram.observe((), observed)
-    assert buckets(histogram) == expected
+def test_an_observation_is_counted_where_its_first_bound_is(observed: float, bucket: int) -> None:
+    family = Family(WAIT)
+    family.observe(("gpt",), observed)
+    cell = family.cells["gpt",]
+    assert [place for place, count in enumerate(cell[:-1]) if count] == [bucket]
+    assert cell[-1] == observed
 
 
-def test_sum_and_count_are_those_of_the_observations() -> None:
-    histogram = Histogram("h", "help", ("model",), BOUNDS)
-    for observed in (0.05, 0.5, 20.0):
-        histogram.observe(("gpt",), observed)
-    histogram.observe(("other",), 7.0)
-    found = samples(exposed(histogram.family()))
-    assert value(found, "h_count", model="gpt") == 3
-    assert value(found, "h_sum", model="gpt") == pytest.approx(20.55)
-    assert value(found, "h_count", model="other") == 1
-    assert value(found, "h_sum", model="other") == 7.0
+def test_a_cell_stays_the_same_list_so_that_it_can_be_kept() -> None:
+    family = Family(LEFT)
+    kept = family.cell(("gpt", "served"))
+    kept[0] += 2.0
+    family.add(("gpt", "served"))
+    assert family.cell(("gpt", "served")) is kept
+    assert family.cells == {("gpt", "served"): [3.0]}
 
 
-@given(st.lists(st.floats(0.0, 1e6), max_size=30), st.lists(st.floats(0.001, 1e5), min_size=1, max_size=6, unique=True))
-def test_it_says_what_prometheus_own_histogram_says(observations: list[float], bounds: list[float]) -> None:
-    bounds = sorted(bounds)
-    ours = Histogram("h", "help", ("model",), bounds)
-    registry = CollectorRegistry()
-    theirs = TheirHistogram("h", "help", ("model",), buckets=bounds, registry=registry)
-    for observed in observations:
-        ours.observe(("gpt",), observed)
-        theirs.labels("gpt").observe(observed)
-    expected = {place: each for place, each in samples(generate_latest(registry)).items() if place[0] != "h_created"}
-    found = samples(exposed(ours.family()))
-    if not observations:
-        assert found == {}
-        return
-    assert {name for name, _ in found} == {"h_bucket", "h_sum", "h_count"}
-    for (name, labels), expected_value in expected.items():
-        plain = dict(labels)
-        if "le" in plain and plain["le"] != "+Inf":
-            plain["le"] = next(le for le in map(repr, bounds) if float(le) == float(plain["le"]))
-        assert value(found, name, **plain) == pytest.approx(expected_value)
-    assert len(found) == len(expected)
+def test_an_unknown_name_is_no_metric() -> None:
+    with pytest.raises(KeyError):
+        Family("router_made_up_total")
 
 
-def test_a_counter_adds_up_by_its_labels() -> None:
-    counter = Counter("router_things", "help", ("model", "kind"))
-    counter.add(("gpt", "chat"))
-    counter.add(("gpt", "chat"), 2.5)
-    counter.add(("gpt", "embedding"))
-    found = samples(exposed(counter.family()))
-    assert value(found, "router_things_total", model="gpt", kind="chat") == 3.5
-    assert value(found, "router_things_total", model="gpt", kind="embedding") == 1.0
-    assert len(found) == 2
+def test_series_end_somewhere_even_if_a_configuration_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "MOST_CELLS", 3)
+    family = Family(LEFT)
+    for index in range(10):
+        family.add((f"m{index}", "served"))
+    assert set(family.cells) == {("m0", "served"), ("m1", "served"), ("m2", "served"), ("other", "other")}
+    assert family.cells["other", "other"] == [7.0]
 
 
-def test_label_values_of_any_kind_survive_the_text_format() -> None:
-    counter = Counter("router_things", "help", ("model",))
-    odd = 'a"b\\c\nd é'
-    counter.add((odd,))
-    assert value(samples(exposed(counter.family())), "router_things_total", model=odd) == 1.0
+def test_counters_and_histograms_of_several_processes_add_up() -> None:
+    one, two = Family(WAIT), Family(WAIT)
+    one.observe(("gpt",), 0.2)
+    two.observe(("gpt",), 0.2)
+    two.observe(("gpt",), 700.0)
+    two.observe(("llama",), 1.0)
+    merged = merge([{WAIT: one.cells}, {WAIT: two.cells}])[WAIT]
+    assert sum(merged["gpt",][:-1]) == 3
+    assert merged["gpt",][-1] == pytest.approx(700.4)
+    assert merged["llama",] == two.cells["llama",]
+    assert sum(one.cells["gpt",][:-1]) == 1, "what was merged is left as it was"
 
 
-def test_scraping_changes_nothing() -> None:
-    histogram = Histogram("h", "help", (), BOUNDS)
-    histogram.observe((), 0.5)
-    assert buckets(histogram) == buckets(histogram) == [0, 1, 1, 1]
+def test_gauges_come_together_as_the_table_says() -> None:
+    place = ("gpt", "east")
+
+    def worker(in_flight: float, breaker: float, headroom: float) -> Snapshot:
+        return {
+            "router_deployment_in_flight": {place: [in_flight]},
+            "router_deployment_breaker_state": {place: [breaker]},
+            "router_deployment_headroom_ratio": {place: [headroom]},
+        }
+
+    assert merge([worker(2, 0, 0.9), worker(3, 2, 0.4), worker(1, 1, 0.6)]) == worker(6, 2, 0.4)
+
+
+def test_a_snapshot_travels_between_processes() -> None:
+    family = Family(WAIT)
+    family.observe(("gpt",), 0.2)
+    snapshot: Snapshot = {WAIT: family.cells}
+    sent = json.dumps({name: [[labels, cell] for labels, cell in cells.items()] for name, cells in snapshot.items()})
+    received = {name: {tuple(labels): cell for labels, cell in pairs} for name, pairs in json.loads(sent).items()}
+    assert merge([received]) == snapshot
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_empty_cell_has_room_for_what_its_metric_counts(name: str) -> None:
+    row = ROWS[name]
+    assert len(empty(row)) == (len(row.bounds) + 2 if row.type == "histogram" else 1)

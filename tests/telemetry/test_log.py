@@ -7,13 +7,15 @@ import pytest
 
 from router.core.errors import FailureKind
 from router.core.events import Attempted, Cooled, Event, Finished, Recovered
+from router.telemetry.bus import EventBus
 from router.telemetry.log import Log
 
 
 def told(capfd: pytest.CaptureFixture[str], *events: Event) -> list[dict[str, Any]]:
-    log = Log()
+    log, bus = Log(), EventBus()
+    log.listen(bus)
     for event in events:
-        log(event)
+        bus(event)
     log.close()
     return [orjson.loads(line) for line in capfd.readouterr().err.splitlines()]
 
@@ -29,6 +31,12 @@ def test_a_cooldown_is_a_warning_with_its_facts(capfd: pytest.CaptureFixture[str
         "seconds": 5.123,
         "key": 1,
     }
+
+
+@pytest.mark.parametrize("reason", [FailureKind.AUTH, FailureKind.QUOTA, FailureKind.NOT_FOUND])
+def test_what_only_the_operator_can_mend_is_an_error(reason: FailureKind, capfd: pytest.CaptureFixture[str]) -> None:
+    (line,) = told(capfd, Cooled("east", reason, 300.0, 0))
+    assert (line["event"], line["level"], line["reason"]) == ("cooldown", "error", reason.value)
 
 
 def test_a_recovery_is_told(capfd: pytest.CaptureFixture[str]) -> None:
