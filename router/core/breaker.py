@@ -12,6 +12,9 @@ through at a time. A deadline may also be set from outside (`cool`): an upstream
 left alone that long.
 
 Half-open is no stored state: it is "open, and the deadline has passed". Times are seconds of the clock handed in.
+
+Replicas that share a backend tell each other what their breakers saw; `hear_open`, `hear_recovered` and `trial_from`
+are what a replica makes of it. How many must have seen a failure before the others hear of it is the exchange's rule.
 """
 
 from __future__ import annotations
@@ -21,6 +24,9 @@ from enum import StrEnum
 from router.core.failure_rate import FailureRate
 from router.core.types import CooldownPolicy
 
+SEEN_FOR = 30.0
+"""Seconds for which a failure that opened nothing counts as seen, should a sibling's breaker open."""
+
 
 class BreakerState(StrEnum):
     CLOSED = "closed"
@@ -29,9 +35,17 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    __slots__ = ("_rates", "consecutive", "closed_at", "open_until", "openings", "trial")
+    """`failed_at`: this replica's last failure; `seen`: it has failed here since it was last closed; `told_until`: the
+    deadline that upstream named; `trial_from`: a sibling has the half-open trial until then."""
+
+    __slots__ = ("_rates", "consecutive", "closed_at", "failed_at", "open_until", "openings", "seen", "told_until",
+                 "trial", "trial_from")  # fmt: skip
 
     def __init__(self) -> None:
+        self.failed_at = float("-inf")
+        self.seen = False
+        self.told_until = 0.0
+        self.trial_from = 0.0
         self.open_until: float | None = None
         self.openings = 0
         self.closed_at = 0.0
@@ -46,11 +60,11 @@ class Breaker:
 
     def admits(self, now: float) -> bool:
         """Whether a request may be sent: closed, or half-open with no trial under way."""
-        return self.open_until is None or (now >= self.open_until and not self.trial)
+        return self.open_until is None or (now >= self.open_until and not self.trial and now >= self.trial_from)
 
     def start(self, now: float) -> bool:
         """A request is about to be sent. True where it is the half-open trial; its end must then be reported."""
-        if self.open_until is None or now < self.open_until or self.trial:
+        if self.open_until is None or not self.admits(now):
             return False
         self.trial = True
         return True
@@ -69,9 +83,7 @@ class Breaker:
             return False
         if not trial:
             return False  # sent before the breaker opened: old news
-        self.open_until = None
-        self.closed_at = now
-        self._rates = {window: FailureRate(window) for window in self._rates}
+        self._close(now)
         return True
 
     def failed(self, now: float, policy: CooldownPolicy, trial: bool, *, connection: bool, spare: bool) -> bool:
@@ -80,6 +92,8 @@ class Breaker:
         `connection`: nothing was heard from upstream at all. `spare`: this is the last closed deployment of its group,
         so an error rate alone does not open it.
         """
+        self.failed_at = now
+        self.seen = True
         if trial:
             self.trial = False
             return self._open(now, policy)
@@ -98,8 +112,32 @@ class Breaker:
         was_closed = self.open_until is None
         if was_closed:
             self._forget_openings(now, policy)
+        self.told_until = max(until, self.told_until)
         self.open_until = until if self.open_until is None else max(until, self.open_until)
         return was_closed
+
+    def hear_open(self, now: float, until: float) -> bool:
+        """Siblings leave the backend alone until then. True where that opened the breaker."""
+        was_closed = self.open_until is None
+        if was_closed and now - self.failed_at >= SEEN_FOR:
+            self.seen = False
+        self.open_until = until if self.open_until is None else max(until, self.open_until)
+        return was_closed
+
+    def hear_recovered(self, now: float, at: float) -> bool:
+        """A sibling's trial went well at that moment. True where this closed the breaker; what failed here later
+        counts for more."""
+        if self.open_until is None or self.failed_at >= at or self.told_until > now:
+            return False
+        self._close(now)
+        return True
+
+    def _close(self, now: float) -> None:
+        self.open_until = None
+        self.closed_at = now
+        self.seen = False
+        self.trial_from = 0.0
+        self._rates = {window: FailureRate(window) for window in self._rates}
 
     def _open(self, now: float, policy: CooldownPolicy) -> bool:
         if self.open_until is None:

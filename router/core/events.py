@@ -64,6 +64,19 @@ class Recovered(NamedTuple):
     deployment: str
 
 
+class SharingLost(NamedTuple):
+    """The siblings can not be heard any more. `reason` is a metric's label, `detail` what is known besides."""
+
+    reason: str
+    detail: str
+
+
+class SharingRestored(NamedTuple):
+    """The picture is shared, for the first time or again, by so many replicas."""
+
+    live: int
+
+
 class Queued(NamedTuple):
     """A request has left the queue of a model group after `waited` seconds: it was its turn, or its time was over, or
     the room full, or there was nothing (more) to wait for, or its client went away."""
@@ -108,5 +121,16 @@ class Finished:
     allowances: Allowances | None = None
 
 
-Event = Attempted | Rejected | RetryDenied | FellBack | Cooled | Recovered | Queued | Finished
+Event = (
+    Attempted
+    | Rejected
+    | RetryDenied
+    | FellBack
+    | Cooled
+    | Recovered
+    | SharingLost
+    | SharingRestored
+    | Queued
+    | Finished
+)
 Observer = Callable[[Event], None]

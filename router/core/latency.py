@@ -17,12 +17,42 @@ FAILURE_SECONDS_MAX = 60.0
 _LEAST = 1e-4
 
 
-class Latency:
-    """Times in seconds, `now` in clock seconds, prompts and outputs in tokens."""
+class Slowest:
+    """The slowest that was measured since the last `take`: what siblings are told. Tokens and seconds each."""
 
-    __slots__ = ("_failed", "_failure", "_lag", "_usual", "_whole")
+    __slots__ = ("_first_token", "_whole", "seen")
 
     def __init__(self) -> None:
+        self.seen = False
+        self._first_token: tuple[int, float] | None = None
+        self._whole: tuple[int, float] | None = None
+
+    def streamed(self, prompt_tokens: int, first_token: float) -> None:
+        self.seen = True
+        if self._first_token is None or first_token > self._first_token[1]:
+            self._first_token = (prompt_tokens, first_token)
+
+    def replied(self, output_tokens: int, duration: float) -> None:
+        self.seen = True
+        known = self._whole
+        if known is None or duration * max(known[0], 1) > known[1] * max(output_tokens, 1):
+            self._whole = (output_tokens, duration)
+
+    def take(self) -> tuple[tuple[int, float] | None, tuple[int, float] | None]:
+        """(prompt tokens, seconds to the first token) and (output tokens, seconds); None where nothing was measured."""
+        taken = (self._first_token, self._whole)
+        self._first_token = self._whole = None
+        self.seen = False
+        return taken
+
+
+class Latency:
+    """Times in seconds, `now` in clock seconds, prompts and outputs in tokens. `own`: kept where siblings are told."""
+
+    __slots__ = ("_failed", "_failure", "_lag", "_usual", "_whole", "own")
+
+    def __init__(self) -> None:
+        self.own: Slowest | None = None
         self._usual = LineFit()
         self._lag = PeakEwma(TAU)
         self._whole = PeakEwma(TAU)
@@ -31,6 +61,12 @@ class Latency:
 
     def streamed(self, now: float, prompt_tokens: int, first_token: float) -> None:
         """A stream's first token came after that long."""
+        if self.own is not None:
+            self.own.streamed(prompt_tokens, first_token)
+        self.hear_streamed(now, prompt_tokens, first_token)
+
+    def hear_streamed(self, now: float, prompt_tokens: int, first_token: float) -> None:
+        """The same, measured by a sibling."""
         length = prompt_tokens / 1000.0
         known = self._usual.at(length) or 0.0
         self._usual.add(length, first_token)
@@ -40,6 +76,12 @@ class Latency:
 
     def replied(self, now: float, output_tokens: int, duration: float) -> None:
         """A whole reply came after that long."""
+        if self.own is not None:
+            self.own.replied(output_tokens, duration)
+        self.hear_replied(now, output_tokens, duration)
+
+    def hear_replied(self, now: float, output_tokens: int, duration: float) -> None:
+        """The same, measured by a sibling."""
         self._whole.add(now, duration / max(output_tokens, 1))
         self._well(now)
 

@@ -17,9 +17,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from router.core.errors import FailureKind
+from router.core.part import Part
 from router.core.quota import Allowance, Allowances, Shortage
 from router.core.types import Limits, Usage
-from router.core.window import Bucket, Window
+from router.core.window import SECONDS, Bucket, Window
 
 if TYPE_CHECKING:
     from router.core.load import BackendLoad, Candidate
@@ -102,12 +103,14 @@ class Admission(NamedTuple):
 
 
 class Meter:
-    """What one subject uses. Windows exist for what is limited only. Times in clock seconds."""
+    """What one subject uses. Windows exist for what is limited only; `part` where replicas keep the limits together.
+    Times in clock seconds."""
 
-    __slots__ = ("in_flight", "requests", "tokens")
+    __slots__ = ("in_flight", "part", "requests", "tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, part: Part | None = None) -> None:
         self.in_flight = 0
+        self.part = part
         self.requests: Window | None = None
         self.tokens: Window | None = None
 
@@ -119,7 +122,10 @@ class Meter:
             self.tokens = Window()
 
     def shortage(self, limits: Limits, in_flight: int, now: float, tokens: int) -> Shortage | None:
-        """Why a request of `tokens` may not be sent now, with `in_flight` others under way; None where it may."""
+        """Why a request of `tokens` may not be sent now, with `in_flight` others under way; None where it may. Where
+        there is a `part`, `in_flight` are this replica's own."""
+        if self.part is not None:
+            return self.part.shortage(self, limits, in_flight, now, tokens)
         most, rpm, tpm = limits.max_parallel_requests, limits.rpm, limits.tpm
         if most is not None and in_flight >= most:
             return "parallel"
@@ -133,6 +139,8 @@ class Meter:
 
     def frees_at(self, limits: Limits, now: float, tokens: int) -> float:
         """When a request of `tokens` is within the limits on minutes, if nothing else comes; `now` where it is."""
+        if self.part is not None:
+            return self.part.frees_at(self, limits, now, tokens)
         moment = now
         if limits.rpm is not None and self.requests is not None:
             moment = self.requests.frees_at(now, 1, limits.rpm)
@@ -162,15 +170,25 @@ class Meter:
 
     def left(self, limits: Limits, now: float) -> Allowances:
         """What is left of the limits on minutes."""
-        return Allowances(_left(self.requests, limits.rpm, now), _left(self.tokens, limits.tpm, now))
+        requests, tokens = (0, 0) if self.part is None else (self.part.requests, self.part.tokens)
+        return Allowances(_left(self.requests, limits.rpm, requests, now), _left(self.tokens, limits.tpm, tokens, now))
+
+    def used(self, now: float) -> tuple[int, int]:
+        """Requests and tokens of the last minute, the siblings' among them."""
+        requests, tokens = (0, 0) if self.part is None else (self.part.requests, self.part.tokens)
+        return (
+            requests + (0 if self.requests is None else self.requests.total(now)),
+            tokens + (0 if self.tokens is None else self.tokens.total(now)),
+        )
 
 
-def _left(window: Window | None, limit: int | None, now: float) -> Allowance | None:
+def _left(window: Window | None, limit: int | None, theirs: int, now: float) -> Allowance | None:
     if limit is None:
         return None
     if window is None:
-        return Allowance(limit, limit, 0.0)
-    return Allowance(limit, max(limit - window.total(now), 0), window.empty_at(now) - now)
+        return Allowance(limit, max(limit - theirs, 0), SECONDS if theirs else 0.0)
+    empty_in = SECONDS if theirs else window.empty_at(now) - now
+    return Allowance(limit, max(limit - theirs - window.total(now), 0), empty_in)
 
 
 def shortage(candidate: Candidate, now: float, tokens: int) -> Shortage | None:
@@ -178,7 +196,8 @@ def shortage(candidate: Candidate, now: float, tokens: int) -> Shortage | None:
     deployment, load = candidate
     limits, meter = deployment.limits, load.meter
     if limits is not None and meter is not None:
-        short = meter.shortage(limits, load.in_flight + load.siblings, now, tokens)
+        in_flight = load.in_flight + load.siblings if meter.part is None else load.in_flight
+        short = meter.shortage(limits, in_flight, now, tokens)
         if short is not None:
             return short
     return _exhausted(load, now) if load.heard else None
@@ -194,10 +213,11 @@ def headroom(candidate: Candidate, now: float) -> float:
     limits, meter = deployment.limits, load.meter
     share = 1.0
     if limits is not None and meter is not None:
-        if limits.rpm is not None and meter.requests is not None:
-            share = 1.0 - meter.requests.total(now) / limits.rpm
-        if limits.tpm is not None and meter.tokens is not None:
-            share = min(share, 1.0 - meter.tokens.total(now) / limits.tpm)
+        requests, tokens = meter.used(now)
+        if limits.rpm is not None:
+            share = 1.0 - requests / limits.rpm
+        if limits.tpm is not None:
+            share = min(share, 1.0 - tokens / limits.tpm)
     if load.heard:
         rooms = [1.0 if key.quota is None else key.quota.headroom(now, limits) for key in load.keys]
         share = min(share, sum(rooms) / len(rooms))

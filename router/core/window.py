@@ -88,6 +88,14 @@ class Window:
                     return bucket.last + SECONDS
         return now
 
+    def by_age(self, now: float, parts: int) -> list[int]:
+        """The sums of so many equal parts of the minute, the youngest first."""
+        sums = [0] * parts
+        self.total(now)
+        for bucket in self._buckets:
+            sums[min(int(max(now - bucket.last, 0.0) * parts / SECONDS), parts - 1)] += bucket.amount
+        return sums
+
     def _forget(self, now: float) -> None:
         buckets = self._buckets
         while buckets and buckets[0].last + SECONDS <= now:

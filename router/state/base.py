@@ -129,6 +129,3 @@ class StateStore(Protocol):
 
     def settle(self, lease: Lease, outcome: Outcome) -> None:
         """Give the lease back and book what it told. Raises RuntimeError on a lease settled before."""
-
-    async def run(self) -> None:
-        """Exchange the picture with siblings until cancelled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
@@ -11,12 +11,13 @@ from router.core.estimators import Ewma
 from router.core.events import Cooled, Observer, Recovered
 from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
 from router.core.load import BackendLoad, Candidate, Snapshot
+from router.core.part import Part
 from router.core.quota import NOTHING_SENT, Allowances, Quota
 from router.core.retry import Health
 from router.core.retry_budget import Draw, RetryBudget
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
-from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
+from router.core.types import Estimate, LimitSubject, ModelGroup, Usage
 from router.state.base import Lease, Outcome, Served
 
 REMEMBERED = 300.0
@@ -43,6 +44,8 @@ class MemoryStore:
         self._cached: dict[str, Ewma] = {}
         self._meters: dict[str, Meter] = {}
         self._budgets: dict[str, RetryBudget] = {}
+        self.part_of: Callable[[str], Part] | None = None
+        """Makes this replica's part of a subject's limits, by its name; None: there are no siblings."""
 
     def prepare(self, catalogue: Catalogue) -> Routes:
         dropped = {backend: load for backend, (_, load) in self._dropped.items()}
@@ -76,6 +79,16 @@ class MemoryStore:
         for tiers in self.routes.tiers.values():
             for tier in tiers:
                 yield from tier
+
+    @property
+    def loads(self) -> Mapping[str, BackendLoad]:
+        """By backend."""
+        return self.routes.loads
+
+    @property
+    def meters(self) -> Mapping[str, Meter]:
+        """Those of clients' keys, by subject."""
+        return self._meters
 
     def admit(self, subject: LimitSubject, estimate: Estimate) -> Admission:
         return self._meter_of(subject).admit(subject.limits, self._clock(), estimate.total)
@@ -134,9 +147,6 @@ class MemoryStore:
             self._settle_unharmed(lease, outcome)
         else:
             self._settle_failed(lease, outcome)
-
-    async def run(self) -> None:
-        """One process has no siblings: there is nothing to exchange."""
 
     def _settle_unharmed(self, lease: Lease, outcome: Outcome) -> None:
         load = lease.load
@@ -206,19 +216,20 @@ class MemoryStore:
             policy,
             lease.trial,
             connection=health is Health.CONNECTION_FAILURE,
-            spare=self._is_last_closed(lease.group, deployment),
+            spare=self.is_last_closed(lease.group.name, deployment.backend),
         )
         if outcome.retry_after:
             opened = breaker.cool(now, now + min(outcome.retry_after, policy.max), policy) or opened
         if opened:
             self._observer(Cooled(deployment.id, kind, (breaker.open_until or now) - now, None))
 
-    def _is_last_closed(self, group: ModelGroup, deployment: Deployment) -> bool:
+    def is_last_closed(self, group: str, backend: str) -> bool:
+        """Whether no other backend of the group has a closed breaker."""
         return not any(
             candidate.load.breaker.open_until is None
-            for tier in self.routes.tiers.get(group.name, ())
+            for tier in self.routes.tiers.get(group, ())
             for candidate in tier
-            if candidate.deployment.enabled and candidate.deployment.backend != deployment.backend
+            if candidate.deployment.enabled and candidate.deployment.backend != backend
         )
 
     def _meter_of(self, subject: LimitSubject) -> Meter:
@@ -227,15 +238,18 @@ class MemoryStore:
             load = self.routes.loads.get(subject.name)
             meter = None if load is None else load.meter
         if meter is None:
-            meter = self._meters[subject.name] = Meter()
+            meter = self._meters[subject.name] = self._new_meter(subject.name)
         return meter
+
+    def _new_meter(self, subject: str) -> Meter:
+        return Meter(None if self.part_of is None else self.part_of(subject))
 
     def _count_for(self, routes: Routes) -> None:
         """A meter for every backend with a deployment that has limits, and for no other."""
         deployments = routes.deployments()
         limited = {deployment.backend for deployment in deployments if deployment.limits is not None}
         for backend, load in routes.loads.items():
-            load.meter = (load.meter or Meter()) if backend in limited else None
+            load.meter = (load.meter or self._new_meter(backend)) if backend in limited else None
         for deployment in deployments:
             meter = routes.loads[deployment.backend].meter
             if meter is not None and deployment.limits is not None:

@@ -431,7 +431,3 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStoreMachine = StoreMachine.TestCase
-
-
-async def test_one_process_exchanges_nothing() -> None:
-    await world_of(*tier("a")).store.run()

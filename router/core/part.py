@@ -1,0 +1,104 @@
+"""A replica's part of limits that several replicas keep together.
+
+Each replica hears now and then (a trade) what the others have used. Until it hears again it takes at most its part of
+what was free then: headroom / live, or one request where that is less, so that a limit is never passed by more than one
+request for each replica. While nobody can be heard, each keeps to limit / live.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from router.core.quota import Shortage
+from router.core.types import Limits
+from router.core.window import SECONDS, Window
+
+if TYPE_CHECKING:
+    from router.core.limits import Meter
+
+TRADE = 0.1
+"""Seconds to name where the siblings' part is in the way: by then there is news."""
+
+
+class Part:
+    """Of one meter. `requests`, `tokens` and `in_flight` are the siblings' at the last trade; `alone`: nobody can be
+    heard; `live` counts the replicas, this one included."""
+
+    __slots__ = ("alone", "in_flight", "live", "own_in_flight", "own_requests", "own_tokens", "requests", "tokens")
+
+    def __init__(self, live: int, *, alone: bool) -> None:
+        self.live = live
+        self.alone = alone
+        self.requests = 0
+        self.tokens = 0
+        self.in_flight = 0
+        self.own_requests = 0
+        self.own_tokens = 0
+        self.own_in_flight = 0
+
+    def traded(self, meter: Meter, now: float, live: int, requests: int, tokens: int, in_flight: int) -> None:
+        """News from the siblings."""
+        self.live = live
+        self.alone = False
+        self.requests = requests
+        self.tokens = tokens
+        self.in_flight = in_flight
+        self.own_requests = 0 if meter.requests is None else meter.requests.total(now)
+        self.own_tokens = 0 if meter.tokens is None else meter.tokens.total(now)
+        self.own_in_flight = meter.in_flight
+
+    def shortage(self, meter: Meter, limits: Limits, in_flight: int, now: float, tokens: int) -> Shortage | None:
+        """As `Meter.shortage`; `in_flight` are this replica's own."""
+        most, rpm, tpm = limits.max_parallel_requests, limits.rpm, limits.tpm
+        if most is not None and in_flight >= self._cap(most, self.own_in_flight, self.in_flight):
+            return "parallel"
+        window = meter.requests
+        cap = 0 if rpm is None else self._cap(rpm, self.own_requests, self.requests)
+        if rpm is not None and window is not None and window.total(now) >= cap:
+            return "rpm"
+        window = meter.tokens
+        if tpm is not None and window is not None and not self._has_room(window, now, tokens, tpm):
+            return "tpm"
+        return None
+
+    def frees_at(self, meter: Meter, limits: Limits, now: float, tokens: int) -> float:
+        """When a request of `tokens` might be within the limits on minutes: a guess, as the siblings' use is theirs."""
+        moment = now
+        if limits.rpm is not None and meter.requests is not None:
+            cap = self._cap(limits.rpm, self.own_requests, self.requests)
+            moment = self._moment(meter.requests, now, 1, limits.rpm, cap, self.requests)
+        if limits.tpm is not None and meter.tokens is not None and not self._has_room(
+            meter.tokens, now, tokens, limits.tpm
+        ):  # fmt: skip
+            cap = self._cap(limits.tpm, self.own_tokens, self.tokens)
+            moment = max(moment, self._moment(meter.tokens, now, tokens, limits.tpm, cap, self.tokens))
+        return moment
+
+    def _cap(self, limit: int, own: int, theirs: int) -> int:
+        """The most that this replica may have used of `limit` until the next trade."""
+        if self.alone:
+            return max(limit // self.live, 1)
+        headroom = limit - own - theirs
+        return own + (max(headroom // self.live, 1) if headroom > 0 else headroom)
+
+    def _has_room(self, window: Window, now: float, tokens: int, limit: int) -> bool:
+        """One request may take all of the headroom, if it is the first since the last trade: large ones would never
+        fit into a part of it."""
+        total = window.total(now)
+        tokens = min(tokens, limit)
+        if total + tokens <= self._cap(limit, self.own_tokens, self.tokens):
+            return True
+        if self.alone:
+            return total == 0
+        return total <= self.own_tokens and total + tokens <= limit - self.tokens
+
+    def _moment(self, window: Window, now: float, amount: int, limit: int, cap: int, theirs: int) -> float:
+        own = window.frees_at(now, amount, cap) if cap > 0 else now + SECONDS
+        if own <= now or self.alone:
+            return own
+        amount = min(amount, limit)
+        over = window.total(now) + theirs + amount - limit
+        if over <= 0:
+            return min(own, now + TRADE)
+        # The siblings' use is taken to be spread evenly over the minute.
+        return min(own, now + max(SECONDS * over / theirs, TRADE)) if theirs else own

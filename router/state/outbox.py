@@ -1,0 +1,169 @@
+"""What is to be told to the siblings, kept until it is known to have arrived."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from router.core.clock import Clock
+from router.core.errors import FailureKind
+from router.core.events import Cooled, Event, Finished, Recovered, Rejected
+from router.core.filters import Reason
+from router.core.load import BackendLoad
+from router.state import telling
+from router.state.exchange import Batch, Cooldown, Picture
+from router.state.memory import MemoryStore
+from router.state.spend import Spend
+
+HEARS: tuple[type[Event], ...] = (Cooled, Recovered, Rejected, Finished)
+AGES_EVERY = 1.0
+"""Seconds between two tellings of when the last minute's requests came: only a death makes them matter."""
+WANTED_FOR = 1.0
+"""Seconds for which a request that was passed over a half-open backend shows that there is something to try it with."""
+NEWS = 0.05
+"""Seconds by which a cooldown must end later than was told of it to be told again: what many requests at once are told
+by upstream is told to the siblings once."""
+_REFUSED = frozenset({FailureKind.AUTH, FailureKind.QUOTA})
+
+_Place = tuple[str, int | None]
+
+
+class Outbox:
+    """An observer of the replica's own events. `ahead`: seconds before a backend is half-open to ask for its trial."""
+
+    def __init__(self, replica: str, store: MemoryStore, spend: Spend, clock: Clock, ahead: float) -> None:
+        self._replica = replica
+        self._store = store
+        self._spend = spend
+        self._clock = clock
+        self._ahead = ahead
+        self._turn = 0
+        self._sequence = 0
+        self._sent: Batch | None = None  # until its deltas are known to have been applied
+        self._sent_places: set[_Place] = set()
+        self._told: dict[_Place, float] = {}
+        self._untold: set[_Place] = set()
+        self._urgent: asyncio.Queue[_Place] = asyncio.Queue()
+        self._wanted: dict[str, float] = {}
+        self._recovered: set[str] = set()
+        self._sent_recovered: tuple[str, ...] = ()
+        self._aged_at = float("-inf")
+        self._forgotten = False
+        self._soon = asyncio.Event()
+        self._names: dict[str, str] = {}
+        self._names_of: Mapping[str, BackendLoad] | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            if event.cost and event.key:
+                self._spend.add(event.key, event.cost)
+        elif isinstance(event, Rejected):
+            if event.reason is Reason.UNHEALTHY:
+                self._wanted[event.group] = self._clock()
+        elif isinstance(event, Cooled):
+            self._cooled(event)
+        elif isinstance(event, Recovered):
+            self._recovered.add(self._backend_of(event.deployment))
+            self._soon.set()
+
+    def batch(self) -> Batch:
+        """The next to send: everything as it is now, and the deltas that were sent last until they have arrived."""
+        now = self._clock()
+        self._turn += 1
+        if self._sent is None:
+            self._sent = self._deltas(now)
+        sent = self._sent
+        self._sent_recovered = tuple(self._recovered)
+        ages = None
+        if now - self._aged_at >= AGES_EVERY:
+            self._aged_at = now
+            ages = telling.ages(self._store, now)
+        return sent._replace(
+            turn=self._turn,
+            uses=telling.uses(self._store, now),
+            ages=ages,
+            failing=telling.failing(self._store, now),
+            trials=telling.trials(self._store, now, self._ahead, self._wanted_backends(now)),
+            recovered=self._sent_recovered,
+            samples=telling.samples(self._store),
+            cooldowns=[cooldown for place in self._sent_places if (cooldown := self._cooldown(place, now))],
+        )
+
+    def answered(self, picture: Picture) -> None:
+        """The last batch has arrived, or at least its deltas have."""
+        self._recovered.difference_update(self._sent_recovered)
+        sent = self._sent
+        if sent is not None and picture.acknowledged >= sent.sequence:
+            self._sent = None
+            self._sent_places = set()
+            self._spend.told()
+        self._spend.hear(picture.spent)
+        if picture.newcomer and self._turn > 1:
+            self._forgotten = True
+            self._untold.update(self._told)
+            self._aged_at = float("-inf")
+
+    async def urgent(self) -> Cooldown:
+        """The next cooldown that siblings must hear of at once."""
+        while True:
+            cooldown = self._cooldown(await self._urgent.get(), self._clock())
+            if cooldown is not None:
+                return cooldown
+
+    async def wait(self, seconds: float) -> None:
+        """Until the next batch is due."""
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._soon.wait()
+        except TimeoutError:
+            pass
+        self._soon.clear()
+
+    def _deltas(self, now: float) -> Batch:
+        spent = self._spend.send()
+        self._told = {place: until for place, until in self._told.items() if until > now}
+        self._sent_places, self._untold = self._untold, set()
+        known: Mapping[str, float] = {}
+        if self._forgotten:
+            known, self._forgotten = self._spend.known(), False
+        if spent or known or self._sent_places:
+            self._sequence += 1
+        return Batch(self._replica, self._sequence, self._turn, spent=spent, known=known)
+
+    def _cooled(self, event: Cooled) -> None:
+        now = self._clock()
+        place = (self._backend_of(event.deployment), event.key)
+        cooldown = self._cooldown(place, now)
+        if cooldown is None:
+            return
+        until = now + cooldown.seconds
+        if until > self._told.get(place, 0.0) + NEWS:
+            self._told[place] = until
+            self._untold.add(place)
+            self._urgent.put_nowait(place)
+
+    def _cooldown(self, place: _Place, now: float) -> Cooldown | None:
+        """What upstream's word makes of a backend or one of its keys now; None where that is over."""
+        backend, key = place
+        load = self._store.loads.get(backend)
+        if load is None:
+            return None
+        if key is None:
+            until, refused = load.breaker.told_until, False
+        else:
+            until, refused = load.keys[key].until, load.keys[key].refused
+        return Cooldown(backend, key, until - now, refused) if until > now else None
+
+    def _wanted_backends(self, now: float) -> set[str]:
+        if not self._wanted:
+            return set()
+        self._wanted = {group: at for group, at in self._wanted.items() if now - at < WANTED_FOR}
+        return {
+            each.deployment.backend for each in self._store.candidates() if each.deployment.model_name in self._wanted
+        }
+
+    def _backend_of(self, deployment: str) -> str:
+        if self._names_of is not self._store.loads:
+            self._names_of = self._store.loads
+            self._names = {each.deployment.id: each.deployment.backend for each in self._store.candidates()}
+        return self._names.get(deployment, "")

@@ -1,0 +1,138 @@
+"""Trading the picture with siblings, in the background. No request waits for it, and none fails for it."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+from router.core.clock import Clock
+from router.core.events import Observer, SharingLost, SharingRestored
+from router.state.exchange import LEASE, Medium, MediumError
+from router.state.hearing import Hearing
+from router.state.live import Live
+from router.state.memory import MemoryStore
+from router.state.outbox import Outbox
+from router.state.spend import Spend
+
+TOTAL_TIMEOUT = 1.0
+"""Seconds for one trade, connecting included."""
+SLOWEST_RETRY = 2.0
+"""Intervals between two attempts while the medium is gone: it is asked half as often as while it is there."""
+
+
+class Sharing:
+    """One replica's side of the exchange: trades every `interval` seconds, publishes cooldowns and hears them."""
+
+    def __init__(
+        self,
+        replica: str,
+        store: MemoryStore,
+        medium: Medium,
+        observer: Observer,
+        clock: Clock,
+        rng: Random,
+        interval: float,
+    ) -> None:
+        """`replica` is a name that no other life of a process ever has."""
+        self.spend = Spend()
+        self.outbox = Outbox(replica, store, self.spend, clock, 2.0 * interval)
+        """To be subscribed to what happens."""
+        self.failures: dict[str, int] = {}
+        """Trades that failed, by reason."""
+        self._lost: bool | None = None  # None: not tried yet
+        self._replica = replica
+        self._medium = medium
+        self._observer = observer
+        self._clock = clock
+        self._rng = rng
+        self._interval = interval
+        self._hearing = Hearing(store)
+        self._live = Live()
+        self._heard_at = clock()
+
+    @property
+    def degraded(self) -> bool:
+        """Nobody can be heard now."""
+        return self._lost is not False
+
+    @property
+    def live(self) -> int:
+        """How many replicas share the limits: the largest count of the last minute."""
+        return self._live.count
+
+    async def run(self) -> None:
+        """Trade until cancelled, then say farewell."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._trade_on())
+                tasks.create_task(self._publish_on())
+                tasks.create_task(self._listen_on())
+        finally:
+            await self._leave()
+
+    async def trade(self) -> bool:
+        """One trade. False where the medium could not be asked."""
+        batch = self.outbox.batch()
+        try:
+            async with asyncio.timeout(TOTAL_TIMEOUT):
+                picture = await self._medium.trade(batch)
+        except TimeoutError:
+            self._failed("timeout", f"no answer within {TOTAL_TIMEOUT:g} s")
+            return False
+        except MediumError as error:
+            self._failed(error.reason, str(error))
+            return False
+        now = self._heard_at = self._clock()
+        self.outbox.answered(picture)
+        self._hearing.hear(picture, self._live.hear(now, picture.live), now)
+        if self._lost is not False:
+            self._lost = False
+            self._observer(SharingRestored(picture.live))
+        return True
+
+    async def _trade_on(self) -> None:
+        retries = 0
+        while True:
+            began = self._clock()
+            if await self.trade():
+                retries = 0
+                wait = self._interval
+            else:
+                retries += 1
+                wait = self._interval * min(2.0 ** (retries - 1), SLOWEST_RETRY)
+            # Replicas that were started together must not ask together for ever.
+            await self.outbox.wait(wait * (0.95 + 0.1 * self._rng.random()) - (self._clock() - began))
+
+    async def _publish_on(self) -> None:
+        while True:
+            cooldown = await self.outbox.urgent()
+            try:
+                async with asyncio.timeout(TOTAL_TIMEOUT):
+                    await self._medium.publish(self._replica, cooldown)
+            except (TimeoutError, MediumError):
+                continue  # the next batch has it, too
+
+    async def _listen_on(self) -> None:
+        while True:
+            try:
+                async for cooldown in self._medium.listen(self._replica):
+                    self._hearing.cool(cooldown, self._clock())
+            except MediumError:
+                pass  # what is missed meanwhile comes with the next picture
+            await asyncio.sleep(self._interval * (SLOWEST_RETRY + self._rng.random()))
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(TOTAL_TIMEOUT):
+                await self._medium.leave(self._replica)
+        except (TimeoutError, MediumError):
+            pass  # the lease runs out by itself
+
+    def _failed(self, reason: str, detail: str) -> None:
+        self.failures[reason] = self.failures.get(reason, 0) + 1
+        self._hearing.lost(self._live.count)
+        if self._clock() - self._heard_at > LEASE:
+            self._hearing.forget()
+        if self._lost is not True:
+            self._lost = True
+            self._observer(SharingLost(reason, detail))
