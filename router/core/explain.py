@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import NamedTuple
 
@@ -125,7 +125,7 @@ def _chain(
     kind: FallbackKind, request: RouteRequest, group: ModelGroup, catalogue: Catalogue, view: Snapshot
 ) -> list[ModelGroup]:
     """The groups that take over one after the other, each after one attempt, if nobody serves the request."""
-    failover = Failover(replace(request, num_retries=0), group, catalogue, Random(0), _unheard)
+    failover = Failover(request._replace(num_retries=0), group, catalogue, Random(0), _unheard)
     reached: list[ModelGroup] = []
     failure = _FIRST_FAILURE[kind]
     while isinstance(step := failover.next(view), Try):

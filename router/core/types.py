@@ -37,8 +37,7 @@ class Prices:
         return prompt + usage.completion_tokens * (self.output or 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens as upstream reported them. `cached_tokens` are those of the prompt that it had in its cache; `estimated`:
     upstream told none, or not all of them."""
 
@@ -48,8 +47,7 @@ class Usage:
     estimated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Tokens a request is expected to take, before anyone has counted them."""
 
     prompt_tokens: int
@@ -258,8 +256,7 @@ class Tags(NamedTuple):
     unwanted: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRequest:
+class RouteRequest(NamedTuple):
     """What routing knows of one request. `deadline` is in the clock's seconds, `max_output` the most output tokens it
     allows; None where it does not say. `key` names the client's key, and `priority` is its place in a queue. `affinity`
     gives what requests that belong together have in common, and is called only where somebody wants to know.

@@ -26,16 +26,16 @@ def error_event(error: RouterError) -> bytes:
     return b"data: %b\n\n" % error_body(error)
 
 
-def error_fields(error: RouterError) -> list[tuple[str, str]]:
-    """When to try again, in the headers that the official clients obey."""
-    fields = []
+def error_fields(error: RouterError) -> str:
+    """When to try again, in the headers that the official clients obey; a block as in `edge/fields.py`."""
+    fields = ""
     if error.retry_after is not None:
-        fields.append(("retry-after", str(math.ceil(error.retry_after))))
-        fields.append(("retry-after-ms", str(math.ceil(error.retry_after * 1000.0))))
+        fields += f"retry-after: {math.ceil(error.retry_after)}\r\n"
+        fields += f"retry-after-ms: {math.ceil(error.retry_after * 1000.0)}\r\n"
     if error.should_retry is not None:
-        fields.append(("x-should-retry", "true" if error.should_retry else "false"))
+        fields += f"x-should-retry: {'true' if error.should_retry else 'false'}\r\n"
     if error.status == 401:
-        fields.append(("www-authenticate", "Bearer"))
+        fields += "www-authenticate: Bearer\r\n"
     return fields
 
 

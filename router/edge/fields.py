@@ -1,4 +1,7 @@
-"""Response header fields: who served the request, at what price, and under which id."""
+"""Response header fields: who served the request, at what price, and under which id.
+
+A block of fields is one text of `name: value` lines, each with its line break: the hot routes write it as it stands.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,8 @@ from router.core.events import Finished
 from router.core.quota import Allowances
 from router.dialects.base import Headers
 
-Fields = list[tuple[str, str]]
-
-JSON = ("content-type", "application/json")
-EVENT_STREAM: Fields = [
-    ("content-type", "text/event-stream"),
-    ("cache-control", "no-cache"),
-    ("x-accel-buffering", "no"),
-]
+JSON = "content-type: application/json\r\n"
+EVENT_STREAM = "content-type: text/event-stream\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _PASSED_ON = (b"openai-processing-ms", b"openai-version", b"openai-model")
 _ID_BYTES = 128
 
@@ -29,23 +26,28 @@ def request_id(headers: Mapping[str, str], fresh: str) -> str:
     return fresh
 
 
-def id_fields(record: Finished) -> Fields:
+def pairs(fields: str) -> dict[str, str]:
+    """The same as a mapping."""
+    return dict(line.split(": ", 1) for line in fields.split("\r\n")[:-1])
+
+
+def id_fields(record: Finished) -> str:
     """What every response tells. The id by both names: the openai client reads the one, the anthropic client the
     other; and what is left of the limits of the client's key, where it has any."""
-    fields = [("x-request-id", record.request_id), ("request-id", record.request_id)]
-    if record.allowances is not None:
-        fields += limit_fields(record.allowances)
-    return fields
+    fields = f"x-request-id: {record.request_id}\r\nrequest-id: {record.request_id}\r\n"
+    return fields if record.allowances is None else fields + limit_fields(record.allowances)
 
 
-def limit_fields(left: Allowances) -> Fields:
+def limit_fields(left: Allowances) -> str:
     """`x-ratelimit-*` in OpenAI's form."""
-    fields = []
+    fields = ""
     for what, allowance in (("requests", left.requests), ("tokens", left.tokens)):
         if allowance is not None:
-            fields.append((f"x-ratelimit-limit-{what}", str(allowance.limit)))
-            fields.append((f"x-ratelimit-remaining-{what}", str(allowance.remaining)))
-            fields.append((f"x-ratelimit-reset-{what}", span(allowance.reset or 0.0)))
+            fields += (
+                f"x-ratelimit-limit-{what}: {allowance.limit}\r\n"
+                f"x-ratelimit-remaining-{what}: {allowance.remaining}\r\n"
+                f"x-ratelimit-reset-{what}: {span(allowance.reset or 0.0)}\r\n"
+            )
     return fields
 
 
@@ -58,17 +60,18 @@ def span(seconds: float) -> str:
     return f"{minutes}m{rest / 1000:g}s" if minutes else f"{rest / 1000:g}s"
 
 
-def served_fields(record: Finished, upstream: Headers) -> Fields:
+def served_fields(record: Finished, upstream: Headers) -> str:
     """The fields of a response that a deployment has served."""
-    fields = id_fields(record)
-    fields.append(("x-router-model", record.model))
-    fields.append(("x-router-deployment", record.deployment))
-    fields.append(("x-router-attempts", str(record.attempts)))
+    fields = (
+        f"{id_fields(record)}x-router-model: {record.model}\r\nx-router-deployment: {record.deployment}\r\n"
+        f"x-router-attempts: {record.attempts}\r\n"
+    )
     if record.served_by != record.model:
-        fields.append(("x-router-fallback", record.served_by))
+        fields += f"x-router-fallback: {record.served_by}\r\n"
     if record.cost is not None:
-        fields.append(("x-router-cost", f"{record.cost:.10f}".rstrip("0").rstrip(".")))
+        cost = f"{record.cost:.10f}".rstrip("0").rstrip(".")
+        fields += f"x-router-cost: {cost}\r\n"
     for name in _PASSED_ON:
         if name in upstream:
-            fields.append((name.decode(), upstream[name].decode("latin-1")))
+            fields += f"{name.decode()}: {upstream[name].decode('latin-1')}\r\n"
     return fields

@@ -12,7 +12,7 @@ from router.core.events import Finished
 from router.core.types import Kind
 from router.edge.body import read_body
 from router.edge.errors import error_body, error_fields
-from router.edge.fields import id_fields, request_id
+from router.edge.fields import id_fields, pairs, request_id
 from router.edge.generic_exchange import GenericExchange
 from router.edge.pages import MethodNotAllowed, Page, Pages, PostedPage, not_found
 from router.edge.routes import HOT, MODEL_PREFIXES, PAGES, POSTED
@@ -38,7 +38,7 @@ class GenericHandler:
             response: web.StreamResponse = await self._page(request, path, kind)
         except RouterError as error:
             record = Finished(request_id(request.headers, f"req-{self._rng.getrandbits(96):024x}"), "page")
-            fields = dict([*id_fields(record), *error_fields(error)])
+            fields = pairs(id_fields(record) + error_fields(error))
             if isinstance(error, MethodNotAllowed):
                 fields["allow"] = error.allowed
             response = web.Response(

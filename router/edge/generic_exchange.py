@@ -10,7 +10,7 @@ from router.core.errors import RouterError
 from router.core.events import Finished
 from router.dialects.base import Headers
 from router.edge.errors import error_body, error_event, error_fields
-from router.edge.fields import EVENT_STREAM, JSON, Fields, id_fields, served_fields
+from router.edge.fields import EVENT_STREAM, JSON, id_fields, pairs, served_fields
 from router.upstream.base import BodyStream
 
 GOODBYE_SECONDS = 0.5
@@ -40,14 +40,14 @@ class GenericExchange:
         return self._request.transport is None
 
     def reply(self, body: bytes, record: Finished, upstream: Headers) -> None:
-        self._whole(200, [JSON, *served_fields(record, upstream)], body)
+        self._whole(200, JSON + served_fields(record, upstream), body)
 
     def refuse(self, error: RouterError, record: Finished) -> None:
-        self._whole(error.status, [JSON, *id_fields(record), *error_fields(error)], error_body(error))
+        self._whole(error.status, JSON + id_fields(record) + error_fields(error), error_body(error))
 
     def start(self, frames: bytes, record: Finished, upstream: Headers) -> None:
         self.committed = True
-        self.response = web.StreamResponse(headers=dict([*EVENT_STREAM, *served_fields(record, upstream)]))
+        self.response = web.StreamResponse(headers=pairs(EVENT_STREAM + served_fields(record, upstream)))
         if not self._keep_alive:
             self.response.force_close()
         self._pump = asyncio.create_task(self._run(self.response))
@@ -93,9 +93,9 @@ class GenericExchange:
             if self._pump is not None:
                 self._pump.cancel()
 
-    def _whole(self, status: int, fields: Fields, body: bytes) -> None:
+    def _whole(self, status: int, fields: str, body: bytes) -> None:
         self.committed = True
-        self.response = web.Response(status=status, headers=dict(fields), body=body)
+        self.response = web.Response(status=status, headers=pairs(fields), body=body)
         if not self._keep_alive:
             self.response.force_close()
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from http import HTTPStatus
 
 from router.core.errors import RouterError
 from router.core.events import Finished
 from router.dialects.base import Headers
 from router.edge.errors import error_body, error_event, error_fields
-from router.edge.fields import EVENT_STREAM, JSON, Fields, id_fields, served_fields
+from router.edge.fields import EVENT_STREAM, JSON, id_fields, served_fields
 from router.upstream.base import BodyStream
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_CHUNKED = "transfer-encoding: chunked\r\n"
 _END = b"0\r\n\r\n"
 
 
-def render_head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
-    """A response head; unknown statuses (529) have no phrase. Field values may hold nothing that ends a line."""
+def render_head(status: int, fields: str) -> bytes:
+    """A response head; unknown statuses (529) have no phrase."""
     line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
-    return (line + "".join([f"{name}: {value}\r\n" for name, value in fields]) + "\r\n").encode("latin-1", "replace")
+    return f"{line}{fields}\r\n".encode("latin-1", "replace")
 
 
 class SocketExchange:
@@ -40,14 +40,14 @@ class SocketExchange:
         self.gone = False
 
     def reply(self, body: bytes, record: Finished, upstream: Headers) -> None:
-        self._whole(200, [JSON, *served_fields(record, upstream)], body)
+        self._whole(200, JSON + served_fields(record, upstream), body)
 
     def refuse(self, error: RouterError, record: Finished) -> None:
-        self._whole(error.status, [JSON, *id_fields(record), *error_fields(error)], error_body(error))
+        self._whole(error.status, JSON + id_fields(record) + error_fields(error), error_body(error))
 
     def start(self, frames: bytes, record: Finished, upstream: Headers) -> None:
         self.committed = True
-        fields = [*EVENT_STREAM, ("transfer-encoding", "chunked"), *served_fields(record, upstream), *self._own()]
+        fields = EVENT_STREAM + _CHUNKED + served_fields(record, upstream) + self._own()
         self._transport.write(b"%b%x\r\n%b\r\n" % (render_head(200, fields), len(frames), frames))
 
     def write(self, frames: bytes) -> None:
@@ -79,11 +79,11 @@ class SocketExchange:
         if self._stream is not None:
             self._stream.resume()
 
-    def _whole(self, status: int, fields: Fields, body: bytes) -> None:
+    def _whole(self, status: int, fields: str, body: bytes) -> None:
         self.committed = self._over = True
         if not self.gone:
-            head = render_head(status, [*fields, ("content-length", str(len(body))), *self._own()])
+            head = render_head(status, f"{fields}content-length: {len(body)}\r\n{self._own()}")
             self._transport.write(head + body)
 
-    def _own(self) -> Fields:
-        return [("date", self.date)] if self.keep_alive else [("date", self.date), ("connection", "close")]
+    def _own(self) -> str:
+        return f"date: {self.date}\r\n" if self.keep_alive else f"date: {self.date}\r\nconnection: close\r\n"
