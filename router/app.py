@@ -16,7 +16,7 @@ from random import Random
 from router.config.load import Config
 from router.config.schema import KeySettings
 from router.core.events import Finished
-from router.core.types import NO_LIMITS, Limits, LimitSubject, Principal
+from router.core.types import NO_LIMITS, Budget, Limits, LimitSubject, Principal
 from router.dialects.registry import dialects
 from router.edge.auth import Authenticator, Key
 from router.edge.date import HttpDate
@@ -60,7 +60,7 @@ class App:
         self.log.listen(observe)
         if self._access_log is not None:
             observe.on(Finished, self._access_log)
-        store = MemoryStore(clock, observe)
+        store = MemoryStore(clock, observe, time.time)
         store.configure(config.catalogue)
         self.metrics = metrics = Metrics()
         metrics.listen(observe)
@@ -152,7 +152,8 @@ def principal_of(key: KeySettings) -> Principal:
     """Who a configured key stands for, and within which limits."""
     rpm, tpm = (None if limit is None else limit.limit for limit in (key.rpm, key.tpm))
     limits = Limits(rpm, tpm, key.max_parallel_requests)
-    subject = None if limits == NO_LIMITS else LimitSubject(KEY + key.name, limits)
+    budget = None if key.max_budget is None else Budget(key.max_budget, key.budget_period)
+    subject = None if limits == NO_LIMITS and budget is None else LimitSubject(KEY + key.name, limits, budget)
     return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject, team=key.team or "")
 
 

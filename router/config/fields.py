@@ -64,6 +64,13 @@ def _day(value: Any) -> date:
     raise ValueError("expected a date such as 2027-06-30")
 
 
+def _period(value: Any) -> Any:
+    """Seconds out of `30d`."""
+    if isinstance(value, str) and value[-1:] in _UNITS and value[:-1].isascii() and value[:-1].isdecimal():
+        return float(int(value[:-1]) * _UNITS[value[-1]])
+    raise ValueError("expected a length of time such as 1h, 1d, 7d or 30d")
+
+
 def _secret(value: SecretStr) -> SecretStr:
     check_header_text(value.get_secret_value())
     return value
@@ -73,6 +80,9 @@ def _filled_secret(value: SecretStr) -> SecretStr:
     if not value.get_secret_value():
         raise ValueError("is empty")
     return _secret(value)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def check_header_text(text: str) -> None:
@@ -103,6 +113,8 @@ Switch = Annotated[bool, Field(strict=True), BeforeValidator(_truth)]
 Text = Annotated[str, Field(strict=True)]
 FilledText = Annotated[str, Field(strict=True, min_length=1)]
 Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN)]
+Period = Annotated[float, Field(ge=60, le=1e9), BeforeValidator(_period, json_schema_input_type=str)]
+"""Seconds, written as a number with a unit."""
 Day = Annotated[date, BeforeValidator(_day)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 """May be empty; fit for a header."""

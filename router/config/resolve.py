@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from types import MappingProxyType
@@ -10,23 +9,22 @@ from typing import Any
 
 from router.config.fields import Section
 from router.config.names import FALLBACK_KINDS, Directory
+from router.config.prices import PriceTable
+from router.config.resolve_deployment import completed, deployment_of
 from router.config.schema import Settings
-from router.config.schema_deployment import DeploymentSettings, TLSSettings
+from router.config.schema_deployment import DeploymentSettings
 from router.config.schema_routing import ErrorPatternSettings, ModelSettings, QueueSettings
 from router.core.catalogue import Catalogue
 from router.core.types import (
-    TLS,
     AdaptiveWeights,
     CooldownPolicy,
     Deployment,
     ErrorPatterns,
     ModelGroup,
-    Prices,
     QueuePolicy,
     RetryBudgetPolicy,
     RoutingPolicy,
 )
-from router.dialects.mock.behaviour import Behaviour
 
 _Fallbacks = Mapping[str, tuple[str, ...]]
 
@@ -40,21 +38,24 @@ def resolve(settings: Settings, folder: FilePath) -> Catalogue:
     """The catalogue of settings that have no problems. Relative names of files become absolute, from `folder`."""
     directory = Directory(settings)
     members: dict[str, list[Deployment]] = {}
+    table = PriceTable()
     by_rpm = _weighted_by_rpm(settings)
     for deployment, id_ in zip(settings.model_list, _ids(settings.model_list), strict=True):
         weight = deployment.weight
         if deployment.rpm is not None and (deployment.model_name, deployment.priority) in by_rpm:
             weight = float(deployment.rpm.limit)
-        members.setdefault(deployment.model_name, []).append(_deployment(deployment, id_, weight, folder))
+        found = deployment_of(deployment, id_, weight, folder)
+        members.setdefault(found.model_name, []).append(found if "*" in found.model else completed(found, table))
     fallbacks = {kind: _entries(kind, settings, directory) for kind in FALLBACK_KINDS}
     groups = {
-        name: ModelGroup(name, _tiers(found), _policy(name, settings, fallbacks, directory))
-        for name, found in members.items()
+        name: ModelGroup(name, _tiers(those), _policy(name, settings, fallbacks, directory))
+        for name, those in members.items()
     }
     return Catalogue(
         MappingProxyType({name: group for name, group in groups.items() if "*" not in name}),
         MappingProxyType(directory.aliases),
         tuple(group for name, group in groups.items() if "*" in name),
+        lambda deployment: completed(deployment, table),
     )
 
 
@@ -92,44 +93,6 @@ def _tiers(deployments: list[Deployment]) -> tuple[tuple[Deployment, ...], ...]:
     for deployment in deployments:
         tiers.setdefault(deployment.priority, []).append(deployment)
     return tuple(tuple(tiers[priority]) for priority in sorted(tiers))
-
-
-def _deployment(settings: DeploymentSettings, id_: str, weight: float, folder: FilePath) -> Deployment:
-    keys = settings.api_keys if settings.api_key is None else (settings.api_key,)
-    behaviour = Behaviour()
-    if settings.mock is not None:
-        behaviour = Behaviour(**settings.mock.model_dump())
-    return Deployment(
-        id=id_,
-        model_name=settings.model_name,
-        provider=settings.provider,
-        model=settings.model if settings.model is not None else settings.model_name,
-        api_base=settings.api_base or "",
-        api_keys=tuple(key.get_secret_value() for key in keys),
-        mode=settings.mode,
-        weight=weight,
-        priority=settings.priority,
-        prices=Prices(
-            settings.input_cost_per_token, settings.output_cost_per_token, settings.cached_input_cost_per_token
-        ),
-        context_window=settings.context_window,
-        max_output_tokens=settings.max_output_tokens,
-        headers=MappingProxyType({name: value.get_secret_value() for name, value in settings.headers.items()}),
-        tls=_tls(settings.tls, folder),
-        tags=frozenset(settings.tags),
-        enabled=settings.enabled,
-        rpm=None if settings.rpm is None else settings.rpm.limit,
-        tpm=None if settings.tpm is None else settings.tpm.limit,
-        max_parallel_requests=settings.max_parallel_requests,
-        options=behaviour if settings.provider == "mock" else None,
-    )
-
-
-def _tls(tls: TLSSettings, folder: FilePath) -> TLS:
-    def absolute(name: str | None) -> str | None:
-        return None if name is None else os.path.abspath(folder / name)
-
-    return TLS(absolute(tls.ca_file), absolute(tls.client_cert), absolute(tls.client_key), tls.server_name)
 
 
 def _entries(kind: str, settings: Settings, directory: Directory) -> _Fallbacks:

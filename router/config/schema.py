@@ -16,6 +16,7 @@ from router.config.fields import (
     FilledText,
     Name,
     OrNone,
+    Period,
     Port,
     Positive,
     Seconds,
@@ -80,9 +81,9 @@ class KeySettings(Section):
     max_parallel_requests: Annotated[Positive | None, OrNone] = None
     """Requests at once."""
     max_budget: Annotated[Amount | None, OrNone] = None
-    """US dollars per `budget_period`."""
-    budget_period: Annotated[FilledText | None, OrNone] = None
-    """Such as 30d."""
+    """US dollars per `budget_period`, by the prices of the deployments; left out: no budget."""
+    budget_period: Annotated[Period | None, OrNone] = None
+    """Such as 1h, 1d, 7d or 30d (units s, m, h, d and w), counted from 1970 on in UTC; null: there is but one."""
     priority: Tier = 0
     """Its place when requests queue; lower first."""
     allow: tuple[Name, ...] = ()

@@ -138,6 +138,8 @@ class DeploymentSettings(Section):
     """Whose wire format it speaks. `openai` is right for every server that speaks OpenAI's."""
     model: Annotated[Name | None, OrNone] = None
     """What upstream calls the model; left out: `model_name`. A `*` stands for what the one in `model_name` matched."""
+    base_model: Annotated[Name | None, OrNone] = None
+    """What price lists and tokenizers call the model, where `model` is a name of one's own; left out: `model`."""
     mode: Kind | None = None
     """The only kind of request it serves; null: any."""
     api_base: Annotated[str, Field(strict=True), AfterValidator(check_api_base)] | None = None
@@ -160,13 +162,22 @@ class DeploymentSettings(Section):
     max_parallel_requests: Annotated[Positive | None, OrNone] = None
     """Requests at once."""
     input_cost_per_token: Annotated[Amount | None, OrNone] = None
-    """US dollars per prompt token; left out: unknown. 0 is a real price."""
+    """US dollars per prompt token; 0 is a real price. With neither this nor `output_cost_per_token`: as in the price
+    table, where that knows the provider and the model, else unknown."""
     output_cost_per_token: Annotated[Amount | None, OrNone] = None
     """US dollars per completion token; left out: unknown."""
     cached_input_cost_per_token: Annotated[Amount | None, OrNone] = None
     """US dollars per prompt token that upstream had in its cache; left out: as other prompt tokens."""
+    cache_write_cost_per_token: Annotated[Amount | None, OrNone] = None
+    """US dollars per prompt token that upstream put into its cache; left out: as other prompt tokens."""
+    input_audio_cost_per_token: Annotated[Amount | None, OrNone] = None
+    """US dollars per prompt token that is sound; left out: as other prompt tokens."""
+    output_audio_cost_per_token: Annotated[Amount | None, OrNone] = None
+    """US dollars per completion token that is sound; left out: as other completion tokens."""
+    reasoning_cost_per_token: Annotated[Amount | None, OrNone] = None
+    """US dollars per completion token of reasoning; left out: as other completion tokens."""
     context_window: Annotated[Positive | None, OrNone] = None
-    """Tokens of prompt and output together."""
+    """Tokens of prompt and output together; left out: as in the price table, where that knows the model."""
     max_output_tokens: Annotated[Positive | None, OrNone] = None
     """Most tokens of one reply."""
     tags: tuple[Annotated[Name, AfterValidator(check_tag)], ...] = ()

@@ -24,8 +24,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "state.sync_interval": "sharing state through Redis",
         "auth.keys.*.rpm.strict": "an exact limit",
         "auth.keys.*.tpm.strict": "an exact limit",
-        "auth.keys.*.max_budget": "a key's budget",
-        "auth.keys.*.budget_period": "a key's budget",
         "auth.keys.*.allow": "overriding a deployment's settings from the client",
         "auth.keys.*.allowed_hosts": "overriding a deployment's settings from the client",
         "routing.hedging.enabled": "hedging",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from router.core.types import Deployment, ModelGroup
@@ -15,11 +15,16 @@ _LONGEST_NAME = 256
 
 @dataclass(frozen=True)
 class Catalogue:
-    """`groups` by model name, `aliases` from alias to model name, `wildcards` named by a pattern with one `*`."""
+    """`groups` by model name, `aliases` from alias to model name, `wildcards` named by a pattern with one `*`.
+
+    `completed` adds what is known of a deployment's model, once a wildcard has been made concrete."""
 
     groups: Mapping[str, ModelGroup]
     aliases: Mapping[str, str] = field(default_factory=dict)
     wildcards: tuple[ModelGroup, ...] = ()
+    completed: Callable[[Deployment], Deployment] = field(
+        default=lambda deployment: deployment, repr=False, compare=False
+    )
     _matches: dict[str, ModelGroup] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +60,7 @@ class Catalogue:
     def _match(self, model: str) -> ModelGroup | None:
         known = self._matches.pop(model, None)
         if known is None:
-            known = match(self.wildcards, model)
+            known = match(self.wildcards, model, self.completed)
             if known is None:
                 return None
             if len(self._matches) >= _MATCHES_KEPT:
@@ -64,13 +69,17 @@ class Catalogue:
         return known
 
 
-def match(wildcards: Iterable[ModelGroup], model: str) -> ModelGroup | None:
+def match(
+    wildcards: Iterable[ModelGroup], model: str, completed: Callable[[Deployment], Deployment]
+) -> ModelGroup | None:
     """The first of `wildcards` that `model` matches, made concrete for it. A `*` stands for one character or more."""
     for group in wildcards:
         start, _, end = group.name.partition("*")
         if len(model) > len(start) + len(end) and model.startswith(start) and model.endswith(end):
             asked = model[len(start) : len(model) - len(end)]
-            return replace(group, tiers=tuple(tuple(_concrete(d, asked) for d in tier) for tier in group.tiers))
+            return replace(
+                group, tiers=tuple(tuple(_concrete(d, asked, completed) for d in tier) for tier in group.tiers)
+            )
     return None
 
 
@@ -81,5 +90,7 @@ def deployment_of(group: ModelGroup, deployment: Deployment) -> Deployment:
     return next((own for tier in group.tiers for own in tier if own.id == deployment.id), deployment)
 
 
-def _concrete(deployment: Deployment, asked: str) -> Deployment:
-    return replace(deployment, model=deployment.model.replace("*", asked)) if "*" in deployment.model else deployment
+def _concrete(deployment: Deployment, asked: str, completed: Callable[[Deployment], Deployment]) -> Deployment:
+    if "*" not in deployment.model:
+        return deployment
+    return completed(replace(deployment, model=deployment.model.replace("*", asked)))

@@ -18,6 +18,8 @@ class Expectation(NamedTuple):
 
     def cost(self, prices: Prices) -> float | None:
         """US dollars; None where a needed price is unknown. 0.0 is a real price."""
+        if prices.above:
+            prices = prices.at(self.prompt)
         if prices.input is None or (prices.output is None and self.output):
             return None
         cached = prices.input if prices.cached_input is None else prices.cached_input
@@ -35,4 +37,5 @@ def expectation(request: RouteRequest, view: Snapshot, model_name: str) -> Expec
 def expected_cost(request: RouteRequest, candidate: Candidate, view: Snapshot) -> float | None:
     """US dollars that `candidate` should charge for `request`; None where a needed price is unknown."""
     deployment = candidate.deployment
-    return expectation(request, view, deployment.model_name).cost(deployment.prices)
+    prices = deployment.prices if request.prices is None else deployment.prices.replaced_by(request.prices)
+    return expectation(request, view, deployment.model_name).cost(prices)

@@ -42,17 +42,18 @@ def cost_or_last(expected: Expectation, prices: Prices) -> float:
 class PriceOrder:
     """`classes`: those that charge the same, by what they charge."""
 
-    __slots__ = ("_classes", "_discounts", "_orders")
+    __slots__ = ("_classes", "_discounts", "_orders", "_steps")
 
     def __init__(self, classes: Mapping[Prices, list[Candidate]]) -> None:
         self._classes = classes
         self._discounts = any(prices.cached_input is not None for prices in classes)
+        self._steps = any(prices.above for prices in classes)
         self._orders: dict[float, list[Prices]] = {}
 
     def by_cost(self, expected: Expectation) -> Iterator[list[Candidate]]:
         """As the function of that name, and the same whatever is known ahead."""
         ratio = expected.output / expected.prompt if expected.prompt else inf
-        discounted = self._discounts and expected.cached
+        discounted = self._steps or (self._discounts and expected.cached)
         if len(self._classes) <= FEW or discounted or not _SMALLEST_RATIO <= ratio < _LARGEST_RATIO:
             yield from by_cost(expected, self._classes.items())
             return

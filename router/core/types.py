@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from router.core.hashing import hash_of
+from router.core.prices import UNKNOWN
+from router.core.prices import Prices as Prices
+from router.core.prices import Usage as Usage
 from router.core.prompts import PromptTemplate
 
 Kind = Literal["chat", "completion", "embedding"]
@@ -17,34 +20,6 @@ KINDS: tuple[Kind, ...] = ("chat", "completion", "embedding")
 
 PROMPTED = "+prompt"
 """Behind a provider's name: the dialect that serves chat by its text completions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """US dollars per token. None is unknown; 0.0 is a real price. `cached_input` is for prompt tokens that upstream had
-    in its cache; unknown, they cost what the others do."""
-
-    input: float | None = None
-    output: float | None = None
-    cached_input: float | None = None
-
-    def cost(self, usage: Usage) -> float | None:
-        """Dollars for `usage`, or None where a needed price is unknown."""
-        if self.input is None or (self.output is None and usage.completion_tokens):
-            return None
-        cached_price = self.input if self.cached_input is None else self.cached_input
-        prompt = (usage.prompt_tokens - usage.cached_tokens) * self.input + usage.cached_tokens * cached_price
-        return prompt + usage.completion_tokens * (self.output or 0.0)
-
-
-class Usage(NamedTuple):
-    """Tokens as upstream reported them. `cached_tokens` are those of the prompt that it had in its cache; `estimated`:
-    upstream told none, or not all of them."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
-    estimated: bool = False
 
 
 class Estimate(NamedTuple):
@@ -81,11 +56,20 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """US dollars that may be spent in each `period` (seconds, counted from 1970 on; None: in all)."""
+
+    dollars: float
+    period: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSubject:
     """Whose limits they are. What is used is counted by `name`: a backend's, or `key:` and a client key's."""
 
     name: str
     limits: Limits
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +78,8 @@ class Deployment:
     get.
 
     `weight` is relative within its tier, `priority` the tier (lower first), `context_window` and `max_output_tokens`
-    are in tokens; `tags` are what requests may ask for. `options` holds settings only the deployment's provider knows.
+    are in tokens; `base_model` is what price lists and tokenizers call the model, `model` where it is empty; `tags` are
+    what requests may ask for. `options` holds settings only the deployment's provider knows.
 
     `template`, where there is one, makes it serve chat requests by text completions. `drop_params` leaves out what its
     dialect cannot express; `max_tokens_name` is what it calls the longest reply, None: as the client does.
@@ -109,9 +94,10 @@ class Deployment:
     mode: Kind | None = None
     weight: float = 1.0
     priority: int = 0
-    prices: Prices = Prices()
+    prices: Prices = UNKNOWN
     context_window: int | None = None
     max_output_tokens: int | None = None
+    base_model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: TLS = TLS()
     tags: frozenset[str] = frozenset()
@@ -260,7 +246,8 @@ class RouteRequest(NamedTuple):
     """What routing knows of one request. `deadline` is in the clock's seconds, `max_output` the most output tokens it
     allows; None where it does not say. `key` names the client's key, and `priority` is its place in a queue. `affinity`
     gives what requests that belong together have in common, and is called only where somebody wants to know.
-    `hurried`: the client set a shorter deadline than the model has."""
+    `hurried`: the client set a shorter deadline than the model has. `payer` is whose budget pays, None without one;
+    `prices` are the client's own, which go before those of the deployment as far as they are known."""
 
     kind: Kind
     model: str
@@ -276,3 +263,5 @@ class RouteRequest(NamedTuple):
     tags: Tags | None = None
     affinity: Callable[[], str] | None = None
     hurried: bool = False
+    payer: LimitSubject | None = None
+    prices: Prices | None = None

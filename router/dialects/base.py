@@ -87,10 +87,11 @@ class StreamDecoder(Protocol):
 
 
 class Reply(NamedTuple):
-    """A whole reply, ready for the client."""
+    """A whole reply, ready for the client. `text`: the bytes of what the model wrote, where `usage` is not told."""
 
     body: bytes
     usage: Usage | None
+    text: int = 0
 
 
 class Dialect(Protocol):

@@ -16,10 +16,11 @@ from router.core.types import Deployment, Kind
 from router.dialects.allowances import openai_allowances
 from router.dialects.base import Headers, InferenceRequest, Origin, Reply, WireRequest
 from router.dialects.json_edit import prepend, replace_model
-from router.dialects.openai_stream import OpenAIStream, error_failure, read_usage
+from router.dialects.openai_stream import OpenAIStream, error_failure
 from router.dialects.prompt.completion import SUPPORT as TEXT
 from router.dialects.recognise import failure_of, is_error
 from router.dialects.support import CHAT, Support
+from router.dialects.usage import read_usage, text_bytes
 
 PATHS: Mapping[Kind, str] = MappingProxyType(
     {"chat": "/chat/completions", "completion": "/completions", "embedding": "/embeddings"}
@@ -60,7 +61,8 @@ class OpenAIDialect:
             raise UpstreamFailure(FailureKind.BAD_REPLY, "sent a reply that is no JSON object", status=200)
         if is_error(document):
             raise error_failure(document)
-        return Reply(body, read_usage(document.get("usage")))
+        usage = read_usage(document.get("usage"))
+        return Reply(body, usage) if usage is not None else Reply(body, None, text_bytes(document))
 
     def decoder(self, request: InferenceRequest, headers: Headers) -> OpenAIStream:
         return OpenAIStream(request.wants_usage)

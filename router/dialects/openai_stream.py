@@ -10,25 +10,11 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import Usage
 from router.dialects.recognise import error_body, has_openais_shape, is_error, kind_of, read_error
 from router.dialects.sse import EventSplitter, EventTooLarge, payload
+from router.dialects.usage import read_usage
 
 DONE = b"data: [DONE]\n\n"
 _TEXT = b'"content":"'
 _CONTENT = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
-
-
-def read_usage(document: Any) -> Usage | None:
-    """The token counts of a `usage` object; None where it is none."""
-    if not isinstance(document, dict):
-        return None
-    prompt, completion = document.get("prompt_tokens"), document.get("completion_tokens") or 0
-    if isinstance(prompt, int) and isinstance(completion, int) and prompt >= 0 and completion >= 0:
-        return Usage(prompt, completion, _cached(document.get("prompt_tokens_details"), prompt))
-    return None
-
-
-def _cached(details: Any, prompt: int) -> int:
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return min(max(cached, 0), prompt) if isinstance(cached, int) else 0
 
 
 class OpenAIStream:

@@ -112,6 +112,7 @@ def _route(
         tags_of(own.tags, headers.get(TAGS_HEADER)),
         partial(affinity_of, headers, request.body),
         timeout < allowed,
+        None if principal.subject is None or principal.subject.budget is None else principal.subject,
     )
 
 

@@ -23,12 +23,13 @@ class Relay:
 
     Until the first content, tool or reasoning event nothing is written, so a failure up to there can be retried; from
     then on every read goes straight from one socket to the other, with no task in between. `done` gives None when the
-    stream is complete, else the failure; `failure.sent_bytes` tells the two kinds of failure apart.
+    stream is complete, else the failure; `failure.sent_bytes` tells the two kinds of failure apart. `events` counts
+    those that went to the client.
     """
 
     __slots__ = (
         "_decoder", "_exchange", "_held", "_keepalive", "_lease", "_loop", "_record", "_silence", "_stream",
-        "_upstream", "_written", "committed_at", "done",
+        "_upstream", "_written", "committed_at", "done", "events",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +56,7 @@ class Relay:
         self._written = 0.0
         self._keepalive: asyncio.TimerHandle | None = None
         self.committed_at: float | None = None
+        self.events = 0
         self.done: asyncio.Future[UpstreamFailure | None] = self._loop.create_future()
 
     async def run(self) -> UpstreamFailure | None:
@@ -90,8 +92,10 @@ class Relay:
         elif frames:
             self._exchange.write(frames)
             self._written = self._loop.time()
+            events = frames.count(EVENT_END)  # a token an event, or a little more
+            self.events += events
             if self._lease is not None:
-                self._lease.produced(frames.count(EVENT_END))  # a token an event, or a little more
+                self._lease.produced(events)
 
     def closed(self, failure: UpstreamFailure | None) -> None:
         if self.done.done():
@@ -117,6 +121,7 @@ class Relay:
         if self._lease is not None:
             self._lease.answered()
         frames, self._held = self._held, b""
+        self.events = frames.count(EVENT_END)
         self._exchange.start(frames, self._record, self._upstream)
         self._exchange.hold(self._stream)
         if self._silence:

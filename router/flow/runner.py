@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from math import ceil
 from random import Random
 
 from router.core.catalogue import Catalogue, deployment_of
@@ -14,9 +15,11 @@ from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.plan import Rejection
 from router.core.routes import Routes
-from router.core.types import ModelGroup, QueuePolicy, RouteRequest, Usage
+from router.core.tokens import BYTES_PER_TOKEN
+from router.core.types import ModelGroup, QueuePolicy, RouteRequest
 from router.dialects.base import Dialect, InferenceRequest
 from router.dialects.recognise import read_again
+from router.flow.accounting import book
 from router.flow.admission import Gate
 from router.flow.exchange import Exchange
 from router.flow.prompter import Prompter
@@ -101,6 +104,10 @@ class Runner:
             failover.denied = ""
         if not isinstance(step, Try):
             return step
+        if route.payer is not None and step.group is not failover.first:
+            refusal = self.gate.over_budget(route.payer, begun=True)
+            if refusal is not None:
+                return Stop(refusal)
         estimate = view.expect(route, step.candidate.deployment.model_name)
         lease = self._state.acquire(step.group, step.candidate, estimate, step.draw)
         return Ticket(failover, step, lease, self._clock() - view.now)
@@ -169,8 +176,9 @@ class Runner:
             word = dialect.allowances(response.headers)
             if word is not None:
                 self._state.heard(lease, word)
-            await self._answer(request, dialect, response, step, lease, exchange, record, began)
-            outcome = Outcome(served=Served(self._clock() - began, record.first_token, record.usage))
+            await self._answer(request, route, dialect, response, lease, exchange, record, began)
+            told_usage = None if record.usage is None or record.usage.estimated else record.usage
+            outcome = Outcome(served=Served(self._clock() - began, record.first_token, told_usage))
             told = "ok"
             return True
         except UpstreamFailure as failure:
@@ -202,9 +210,9 @@ class Runner:
     async def _answer(
         self,
         request: InferenceRequest,
+        route: RouteRequest,
         dialect: Dialect,
         response: UpstreamResponse,
-        step: Try,
         lease: Lease,
         exchange: Exchange,
         record: Finished,
@@ -212,14 +220,15 @@ class Runner:
     ) -> None:
         """Hand the response on to the client. Raises UpstreamFailure where it cannot be, or breaks."""
         status, headers, body, stream = response
+        deployment = deployment_of(lease.group, lease.deployment)
         if not 200 <= status < 300:
-            failed, patterns = dialect.failure(status, headers, body), step.group.policy.error_patterns
+            failed, patterns = dialect.failure(status, headers, body), lease.group.policy.error_patterns
             raise failed if patterns is None else read_again(failed, body, patterns)
         if stream is None:
             reply = dialect.reply(request, headers, body)
             if request.stream:
                 raise UpstreamFailure(FailureKind.BAD_REPLY, "sent no event stream", status=status)
-            _book(record, step, reply.usage)
+            book(record, route, deployment, reply.usage, ceil(reply.text / BYTES_PER_TOKEN))
             exchange.reply(reply.body, record, headers)
             return
         if not request.stream:
@@ -232,7 +241,7 @@ class Runner:
         finally:
             if relay.committed_at is not None:
                 record.first_token = relay.committed_at - began
-            _book(record, step, decoder.usage)
+                book(record, route, deployment, decoder.usage, relay.events)
         if failure is not None:
             raise failure
 
@@ -245,11 +254,6 @@ class Runner:
 
 def _unheard(rejections: Sequence[Rejection]) -> None:
     """What filters find for a request that waits was told when it came."""
-
-
-def _book(record: Finished, step: Try, usage: Usage | None) -> None:
-    record.usage = usage
-    record.cost = None if usage is None else step.candidate.deployment.prices.cost(usage)
 
 
 def _is_no_fault(failure: UpstreamFailure, timing: Timing, route: RouteRequest, attempts: int) -> bool:

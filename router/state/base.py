@@ -120,6 +120,17 @@ class StateStore(Protocol):
     def release(self, reservation: Reservation, spent: Spent, usage: Usage | None) -> None:
         """Settle what `admit` has reserved, on `usage` where it is known. Raises RuntimeError the second time."""
 
+    def broke(self, subject: LimitSubject, *, begun: bool) -> float | None:
+        """Seconds until the subject may spend again; None where it may, or has no budget. Infinite: never.
+
+        `begun`: see `Spending.wait`."""
+
+    def hold(self, subject: LimitSubject, dollars: float) -> None:
+        """Set aside what a request of the subject is expected to cost. Comes in pairs with `pay`."""
+
+    def pay(self, subject: LimitSubject, held: float, dollars: float) -> None:
+        """Give back what was `held`, and spend what the request has cost."""
+
     def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
         """Take a lease on `candidate` for one attempt. Reserves the estimate, which `Snapshot.expect` gives, and draws
         on the group's retry budget."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from router.core.budget import Spending
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import FailureKind
@@ -34,9 +35,11 @@ GRAY_FAILURES = frozenset(
 class MemoryStore:
     """Keyed by backend: one upstream under two names is one load, and survives reordering and reload."""
 
-    def __init__(self, clock: Clock, observer: Observer) -> None:
+    def __init__(self, clock: Clock, observer: Observer, wall_clock: Clock | None = None) -> None:
+        """`wall_clock` gives seconds since 1970, for the periods of budgets; left out, those follow `clock`."""
         self.routes = NO_ROUTES
         self._clock = clock
+        self._wall_clock = wall_clock or clock
         self._observer = observer
         self._dropped: dict[str, tuple[float, BackendLoad]] = {}
         self._turns: dict[str, float] = {}
@@ -46,6 +49,7 @@ class MemoryStore:
         self._budgets: dict[str, RetryBudget] = {}
         self.part_of: Callable[[str], Part] | None = None
         """Makes this replica's part of a subject's limits, by its name; None: there are no siblings."""
+        self._spending: dict[str, Spending] = {}
 
     def prepare(self, catalogue: Catalogue) -> Routes:
         dropped = {backend: load for backend, (_, load) in self._dropped.items()}
@@ -98,6 +102,17 @@ class MemoryStore:
 
     def release(self, reservation: Reservation, spent: Spent, usage: Usage | None) -> None:
         reservation.settle(spent, usage)
+
+    def broke(self, subject: LimitSubject, *, begun: bool) -> float | None:
+        budget = subject.budget
+        return None if budget is None else self._spending_of(subject).wait(budget, self._wall_clock(), begun=begun)
+
+    def hold(self, subject: LimitSubject, dollars: float) -> None:
+        self._spending_of(subject).hold(dollars)
+
+    def pay(self, subject: LimitSubject, held: float, dollars: float) -> None:
+        if subject.budget is not None:
+            self._spending_of(subject).pay(subject.budget, self._wall_clock(), held, dollars)
 
     def heard(self, lease: Lease, word: Allowances) -> None:
         key = lease.load.keys[lease.key_index]
@@ -243,6 +258,12 @@ class MemoryStore:
 
     def _new_meter(self, subject: str) -> Meter:
         return Meter(None if self.part_of is None else self.part_of(subject))
+
+    def _spending_of(self, subject: LimitSubject) -> Spending:
+        spending = self._spending.get(subject.name)
+        if spending is None:
+            spending = self._spending[subject.name] = Spending()
+        return spending
 
     def _count_for(self, routes: Routes) -> None:
         """A meter for every backend with a deployment that has limits, and for no other."""

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 from router.core.events import Attempted, Cooled, FellBack, Finished, Queued, Recovered, Rejected, RetryDenied
+from router.core.types import Usage
 from router.telemetry.bound import Client, Served, Tried
 from router.telemetry.bus import EventBus
 from router.telemetry.cells import Family, Labels, Snapshot
@@ -21,6 +22,9 @@ Source = Callable[[], Iterable[Sample]]
 """Numbers that somebody else keeps, read at every scrape: (name in the table, label values, value)."""
 
 _STATUSES = frozenset({200, 400, 401, 403, 404, 408, 409, 413, 422, 429, 499, 500, 502, 503, 504})
+_PARTS = ("cached", "cache_write", "input_audio", "reasoning", "output_audio")
+"""The types of tokens that are parts of the others, in the order of `Usage`."""
+_PLAIN = Usage(0, 0)[2:]
 
 
 class Metrics:
@@ -39,6 +43,9 @@ class Metrics:
         self._fallbacks = self.family("router_fallbacks_total")
         self._cooldowns = self.family("router_cooldowns_total")
         self._recoveries = self.family("router_recoveries_total")
+        self._tokens = self.family("router_tokens_total")
+        self._estimated = self.family("router_usage_estimated_total")
+        self._unpriced = self.family("router_cost_unknown_total")
         self._queue_left = self.family("router_queue_left_total")
         self._queue_wait = self.family("router_queue_wait_seconds")
 
@@ -110,6 +117,10 @@ class Metrics:
                 cell[-1] += each
         if usage is not None:
             (served.tokens or served.counts_tokens()).count(usage.prompt_tokens, usage.completion_tokens)
+            if usage[2:] != _PLAIN:
+                self._in_parts(event, usage)
+            if event.cost is None:
+                self._unpriced.add((event.served_by, event.deployment))
         if event.cost is not None:
             (served.cost or served.costs())[0] += event.cost
         if event.key:
@@ -117,6 +128,15 @@ class Metrics:
             if client is None:
                 client = self._clients[event.key, event.team] = Client(self.family, event.key, event.team)
             client.count(outcome, usage, event.cost)
+
+    def _in_parts(self, event: Finished, usage: Usage) -> None:
+        """What not every usage has: kinds of tokens, and that it is an estimate."""
+        place = (event.served_by, event.deployment)
+        for kind, tokens in zip(_PARTS, usage[2:], strict=False):
+            if tokens:
+                self._tokens.add((*place, kind), tokens)
+        if usage.estimated:
+            self._estimated.add(place)
 
     def _attempted(self, event: Attempted) -> None:
         tried = self._tried.get((event.group, event.deployment))

@@ -77,9 +77,13 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
                  "context_window or content_policy.", "model", "to", "kind"),
     ),
     "Tokens and cost": (
-        _counter("router_tokens_total", "Tokens as upstream reported them; type is input or output.",
+        _counter("router_tokens_total", "Tokens; type is input or output, or the part of them that is cached, "
+                 "cache_write, input_audio, reasoning or output_audio.",
                  *_PLACE, "type", unit="tokens"),
+        _counter("router_usage_estimated_total", "Requests whose tokens and cost are estimates, upstream having told "
+                 "no usage.", *_PLACE),
         _counter("router_cost_usd_total", "Cost of requests with a known price.", *_PLACE, unit="US dollars"),
+        _counter("router_cost_unknown_total", "Requests served whose cost is unknown, for want of a price.", *_PLACE),
         _counter("router_key_requests_total", "Requests of a client's key, by outcome.", "key", "team", "outcome"),
         _counter("router_key_tokens_total", "Tokens of a client's key; type is input or output.",
                  "key", "team", "type", unit="tokens"),

@@ -26,7 +26,7 @@ auth:
   keys:
     - {name: search, key: "${NOT_SET}", models: [smal]}
     - {name: search, key: s3cret-5f0c}
-    - {name: other, key: s3cret-5f0c, max_budget: 5}
+    - {name: other, key: s3cret-5f0c, max_budget: -5}
 routing:
   strategy: fastest
   fallbacks: {small: [small, lrge], nobody: []}
@@ -55,7 +55,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file_and_then_of_the_
         "router.yaml:7:50: auth.keys.0.models.0: unknown model 'smal' (did you mean small?)",
         "router.yaml:8:14: auth.keys.1.name: another key has this name already",
         "router.yaml:9:26: auth.keys.2.key: is the same as the key of search",
-        "router.yaml:9:39: auth.keys.2.max_budget: a key's budget is not built yet; remove this setting",
+        "router.yaml:9:51: auth.keys.2.max_budget: must be 0 or more",
         "router.yaml:11:13: routing.strategy: unknown strategy: 'fastest'; "
         "known are adaptive, affinity, cost-based, latency-based, least-busy, round-robin, usage-based, weighted",
         "router.yaml:12:23: routing.fallbacks.small.0: a model cannot be its own fallback",

@@ -22,8 +22,6 @@ REFUSED = [
     ("state.sync_interval", STATE, "sync_interval: 1"),
     ("auth.keys.*.rpm.strict", KEY, "rpm: {limit: 5, strict: true}"),
     ("auth.keys.*.tpm.strict", KEY, "tpm: {limit: 5, strict: true}"),
-    ("auth.keys.*.max_budget", KEY, "max_budget: 0"),
-    ("auth.keys.*.budget_period", KEY, "budget_period: 30d"),
     ("auth.keys.*.allow", KEY, "allow: [extra_headers]"),
     ("auth.keys.*.allowed_hosts", KEY, "allowed_hosts: [host]"),
     ("routing.hedging.enabled", ROUTING, "hedging: {enabled: true}"),
@@ -63,7 +61,7 @@ def test_every_row_of_the_table_is_tried_here_and_is_in_the_schema() -> None:
     [
         (SERVER, "workers: 1, admin_port: null"),
         (STATE, "redis_url: '', namespace: router, sync_interval: 0.1"),
-        (KEY, "rpm: {limit: 5, strict: false}, tpm: 100, allow: [], allowed_hosts: [], max_budget: null"),
+        (KEY, "rpm: {limit: 5, strict: false}, tpm: 100, allow: [], allowed_hosts: []"),
         (ROUTING, "hedging: {enabled: false, quantile: 0.9}, drop_params: false"),
         (MODEL, "drop_params: false, hedging: {enabled: false}"),
         (DEPLOYMENT, "rpm: {limit: 5, strict: false}, tags: [], health_check: null, api_version: null"),

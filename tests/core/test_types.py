@@ -72,6 +72,17 @@ def test_many_models_out_of_one_wildcard_do_not_share_a_hash() -> None:
         (Prices(0.5, None), Usage(10, 3), None),
         (Prices(None, 2.0), Usage(10, 3), None),
         (Prices(), Usage(0, 0), None),
+        (Prices(0.5, 2.0, cached_input=0.25), Usage(10, 3, cached_tokens=4), 10.0),
+        (Prices(0.5, 2.0, cached_input=0.0), Usage(10, 3, cached_tokens=4), 9.0),
+        (Prices(0.5, 2.0), Usage(10, 3, cached_tokens=4), 11.0),  # a part without a price costs what the rest does
+        (Prices(0.5, 2.0, cache_write=0.75), Usage(10, 3, cache_write_tokens=4), 12.0),
+        (Prices(0.5, 2.0, audio_input=1.5), Usage(10, 3, audio_prompt_tokens=4), 15.0),
+        (Prices(0.5, 2.0, audio_output=4.0), Usage(10, 3, audio_completion_tokens=1), 13.0),
+        (Prices(0.5, 2.0, reasoning=3.0), Usage(10, 3, reasoning_tokens=2), 13.0),
+        (Prices(0.5, 2.0, above=((10, Prices(1.0, 4.0)),)), Usage(10, 3), 11.0),
+        (Prices(0.5, 2.0, above=((10, Prices(1.0, 4.0)), (99, Prices(9.0, 9.0)))), Usage(11, 3), 23.0),
+        (Prices(0.5, 2.0, above=((10, Prices(1.0, 4.0)),)).replaced_by(Prices(output=0.0)), Usage(11, 3), 11.0),
+        (Prices(0.5, 2.0, cached_input=0.1).replaced_by(Prices(1.0, 1.0)), Usage(10, 3, 4), 13.0),
     ],
 )
 def test_a_cost_is_known_where_every_needed_price_is(prices: Prices, usage: Usage, cost: float | None) -> None:

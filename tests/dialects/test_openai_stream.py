@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from router.core.errors import FailureKind
 from router.core.types import Usage
-from router.dialects.openai_stream import OpenAIStream, read_usage
+from router.dialects.openai_stream import OpenAIStream
+from router.dialects.usage import read_usage
 from tests.dialects.streaming import (
     COUNTED,
     DONE,

@@ -13,7 +13,8 @@ from router.telemetry.access_log import AccessLog, render
 
 FULL = Finished(
     "req-1", "chat", key="search-team", team="search", model="gpt", served_by="backup", deployment="east",
-    provider="openai", stream=True, status=200, outcome="ok", attempts=2, usage=Usage(100, 20), cost=0.0125,
+    provider="openai", stream=True, status=200, outcome="ok", attempts=2, usage=Usage(100, 20, 60, 0, 4, 5, 3),
+    cost=0.0125,
     received=1_795_000_000.1234, duration=1.23456789, first_token=0.30000049, upstream=1.20000049,
 )  # fmt: skip
 
@@ -41,6 +42,10 @@ def test_a_line_has_exactly_these_fields() -> None:
         "attempts": 2,
         "prompt_tokens": 100,
         "completion_tokens": 20,
+        "cached_tokens": 60,
+        "reasoning_tokens": 5,
+        "audio_tokens": 7,
+        "usage_estimated": False,
         "cost": 0.0125,
         "duration": 1.234568,
         "first_token": 0.3,

@@ -100,6 +100,19 @@ def test_whoever_has_not_shown_a_key_is_on_nobodys_account() -> None:
     assert not any(name.startswith("router_key_") for name, _ in found)
 
 
+def test_parts_of_the_tokens_estimates_and_unknown_costs_are_counted_apart() -> None:
+    found = after(
+        finished(usage=Usage(100, 20, cached_tokens=60, reasoning_tokens=5, audio_prompt_tokens=3), cost=0.5),
+        finished(usage=Usage(100, 20, estimated=True), cost=0.5),
+        finished(usage=Usage(100, 20)),
+    )
+    place = {"model": "gpt", "deployment": "east"}
+    for type_, tokens in (("input", 300), ("cached", 60), ("reasoning", 5), ("input_audio", 3)):
+        assert value(found, "router_tokens_total", type=type_, **place) == tokens
+    assert value(found, "router_usage_estimated_total", **place) == 1
+    assert value(found, "router_cost_unknown_total", **place) == 1
+
+
 def test_what_is_unknown_is_not_counted_as_nothing() -> None:
     names = {name for name, _ in after(finished(usage=None, cost=None, first_token=None))}
     assert not any(name.startswith(("router_tokens", "router_cost", "router_key_cost", "gen_ai_client_token",

@@ -35,16 +35,15 @@ class PromptDialect:
         return self._inner.encode(_as_completion(request, body), deployment, key)
 
     def reply(self, request: InferenceRequest, headers: Headers, body: bytes) -> Reply:
-        text, usage = self._inner.reply(request, headers, body)
+        reply = self._inner.reply(request, headers, body)
         if request.prompt is None:
-            return Reply(text, usage)
-        told = orjson.loads(text)
+            return reply
+        usage, told = reply.usage, orjson.loads(reply.body)
         choices = told.get("choices")
         if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
             raise UpstreamFailure(FailureKind.BAD_REPLY, "sent a text completion without choices", status=200)
         if usage is None:
-            said = sum(len(str(choice.get("text") or "").encode()) for choice in choices)
-            usage = Usage(_prompt_tokens(request.prompt), tokens_of(said), estimated=True)
+            usage = Usage(_prompt_tokens(request.prompt), tokens_of(reply.text), estimated=True)
         return Reply(orjson.dumps(chat.whole(told, document(usage))), usage)
 
     def decoder(self, request: InferenceRequest, headers: Headers) -> StreamDecoder:

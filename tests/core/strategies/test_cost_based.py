@@ -11,8 +11,14 @@ from tests.core.making import START, candidate, request
 from tests.core.strategies.shares import doubted, picks, routed
 
 
-def priced(*prices: float | None, name: str = "", **fields: int) -> Candidate:
-    return candidate(name or f"at {prices[:2]}", prices=Prices(*prices), **fields)
+def priced(
+    input: float | None = None,
+    output: float | None = None,
+    cached: float | None = None,
+    name: str = "",
+    **fields: int,
+) -> Candidate:
+    return candidate(name or f"at {(input, output)}", prices=Prices(input, output, cached), **fields)
 
 
 def view_of(places: list[Candidate], output: float = 100.0, cached: float = 0.0) -> Snapshot:

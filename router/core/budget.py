@@ -1,0 +1,50 @@
+"""Budgets: US dollars in a period, checked against what has been spent and what is under way.
+
+Periods are counted from 1970 on, so that every replica begins a new one at the same moment. A request holds what it is
+expected to cost while it is under way, so that a burst stops near the limit; the one that reaches it is still served,
+and what it really cost is spent.
+"""
+
+from __future__ import annotations
+
+from math import floor
+
+from router.core.types import Budget
+
+
+class Spending:
+    """What one subject spends. Moments are seconds since 1970, amounts US dollars."""
+
+    __slots__ = ("_period", "held", "spent")
+
+    def __init__(self) -> None:
+        self._period = 0
+        self.spent = 0.0
+        self.held = 0.0
+
+    def wait(self, budget: Budget, now: float, *, begun: bool) -> float | None:
+        """Seconds until the next period, where this one's dollars are gone; None while some are left.
+
+        Infinite where no other period follows. `begun`: asked by a request that is under way, for which only what is
+        spent counts; for a new one, what is held is gone too.
+        """
+        self._turn_page(budget, now)
+        if self.spent + (0.0 if begun else self.held) < budget.dollars:
+            return None
+        return float("inf") if budget.period is None else (self._period + 1) * budget.period - now
+
+    def hold(self, dollars: float) -> None:
+        """Set aside what a request is expected to cost."""
+        self.held += dollars
+
+    def pay(self, budget: Budget, now: float, held: float, dollars: float) -> None:
+        """That request is over: `held` is free again, and `dollars` are spent."""
+        self._turn_page(budget, now)
+        self.held = max(self.held - held, 0.0)
+        self.spent += dollars
+
+    def _turn_page(self, budget: Budget, now: float) -> None:
+        period = 0 if budget.period is None else floor(now / budget.period)
+        if period != self._period:
+            self._period = period
+            self.spent = 0.0
