@@ -14,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt lock docs bench bench-peers fuzz clean
+.PHONY: help run test lint fmt lock docs tools image-check bench bench-peers fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -23,7 +23,7 @@ help: ## this list
 run: $(VENV)/run.stamp ## the router on 127.0.0.1:4000, from router.yaml (PORT=4001, CONFIG=other.yaml)
 	@exec $(BIN)/python -m router serve --config $(CONFIG) --port $(PORT)
 
-test: $(VENV)/dev.stamp ## every test (PYTEST_ARGS="-k breaker -x" for some)
+test: $(VENV)/dev.stamp .tools/stamp ## every test (PYTEST_ARGS="-k breaker -x" for some)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp ## style, format, types and layers
@@ -41,11 +41,18 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 	$(COMPILE) -o requirements/run.txt pyproject.toml requirements/also.in
 	$(COMPILE) -o requirements/dev.txt --extra dev -c requirements/run.txt -c requirements/build.txt \
 		pyproject.toml requirements/also.in requirements/build.in
+	$(COMPILE) -o requirements/tools.txt requirements/tools.in
 	@! grep -n '://' requirements/*.txt
 
-docs: $(VENV)/run.stamp ## make docs/metrics.md anew from the code
+docs: $(VENV)/run.stamp ## make docs/metrics.md and the table of docs/deploy.md anew from the code
 	$(BIN)/python -m router.telemetry.page >docs/metrics.md.new
 	@mv docs/metrics.md.new docs/metrics.md
+	$(BIN)/python -m tests.deploy.values_table
+
+tools: .tools/stamp ## helm, kubectl and the linters that tests/deploy runs, into .tools
+
+image-check: $(VENV)/dev.stamp ## follow the Dockerfile without Docker and run what comes of it, read-only (needs root)
+	@$(BIN)/python -m tests.deploy.rehearsal
 
 bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 9 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
 	@$(BIN)/python -m bench $(BENCH_ARGS)
@@ -65,7 +72,7 @@ fuzz: $(VENV)/fuzz.stamp ## look for replies that break the upstream client (FUZ
 		-dict=tests/fuzz/http.dict -artifact_prefix=.fuzz/ .fuzz/found tests/fuzz/corpus
 
 clean: ## remove .venv and everything generated
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
+	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 	find router tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than the lock it was installed from. The package itself is linked, not copied, and so never stale.
@@ -78,6 +85,10 @@ $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/run.stamp
+
+.tools/stamp: deploy/tools.sh requirements/tools.txt | $(BIN)/python
+	PYTHON=$(abspath $(BIN)/python) deploy/tools.sh
+	@touch $@
 
 $(VENV)/fuzz.stamp: requirements/run.txt requirements/fuzz.txt | $(BIN)/python
 	$(BIN)/python -m venv $(VENV)/fuzz

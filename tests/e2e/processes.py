@@ -40,10 +40,17 @@ def run(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPr
     )
 
 
-def fetch(url: str, body: object = None, method: str = "GET", timeout: float = 10) -> tuple[int, bytes]:
-    """Status and body of one request."""
+def fetch(
+    url: str,
+    body: object = None,
+    method: str | None = None,
+    timeout: float = 10,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, bytes]:
+    """Status and body of one request: a POST where there is a body."""
     data = None if body is None else json.dumps(body).encode()
-    asked = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
+    sent = {"content-type": "application/json", **(headers or {})}
+    asked = urllib.request.Request(url, data, sent, method=method)
     try:
         with urllib.request.urlopen(asked, timeout=timeout) as reply:
             return reply.status, reply.read()

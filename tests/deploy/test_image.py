@@ -1,0 +1,51 @@
+"""The image's recipe. What becomes of it is tried by `make image-check`."""
+
+from __future__ import annotations
+
+import re
+
+from tests.deploy.recipe import Stage, stages
+from tests.deploy.tooling import ROOT, output
+
+DOCKERFILE = ROOT / "Dockerfile"
+
+
+def final() -> Stage:
+    return stages(DOCKERFILE.read_text())[-1]
+
+
+def test_it_lints() -> None:
+    assert output("hadolint", "--no-color", "--failure-threshold", "style", DOCKERFILE) == ""
+
+
+def test_what_is_shipped_has_no_build_tools() -> None:
+    build, shipped = stages(DOCKERFILE.read_text())
+    assert "slim" in shipped.base
+    assert "slim" not in build.base
+    (run,) = [words for name, words in shipped.steps if name == "RUN"]
+    assert "pip uninstall" in run
+
+
+def test_only_locked_packages_are_installed() -> None:
+    for stage in stages(DOCKERFILE.read_text()):
+        for name, words in stage.steps:
+            if name == "RUN":
+                for install in re.findall(r"pip [^&]*install[^&]*", words):
+                    assert "--require-hashes" in install or "--no-deps" in install or "uninstall" in install
+
+
+def test_it_runs_as_nobody_in_particular() -> None:
+    assert final().said("USER") == "65532:65532"
+
+
+def test_docker_sees_only_what_the_recipe_copies() -> None:
+    copied = {
+        source
+        for stage in stages(DOCKERFILE.read_text())
+        for name, words in stage.steps
+        if name == "COPY" and "--from" not in words
+        for source in words.split()[:-1]
+    }
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert ignored[1] == "*"
