@@ -20,10 +20,23 @@ MINUTE = 60.0
 """Seconds for which what a replica has used of the limits counts on after its death."""
 AGES = 6
 """A replica's last minute is told in so many parts of ten seconds, the youngest first."""
-TRIAL_LEASE = 3.0
-"""Seconds for which a half-open trial under way is a replica's own, from the last batch that told of it."""
-TRIAL_OFFER = 1.0
-"""Seconds for which a replica that was given a trial may begin it."""
+
+
+class Lifetimes(NamedTuple):
+    """For how many seconds a medium keeps what it is told.
+
+    `lease`: see LEASE; `minute`: see MINUTE; `trial`: a half-open trial under way is one replica's, from the last batch
+    that told of it; `offer`: who was given a trial may begin it; `sequence`: it is known what has been applied.
+    """
+
+    lease: float = LEASE
+    minute: float = MINUTE
+    trial: float = 3.0
+    offer: float = 1.0
+    sequence: float = 86_400.0
+
+
+LIFETIMES = Lifetimes()
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 

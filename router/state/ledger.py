@@ -8,32 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from router.state.exchange import (
-    AGES,
-    LEASE,
-    MINUTE,
-    TRIAL_LEASE,
-    TRIAL_OFFER,
-    Ages,
-    Batch,
-    Cooldown,
-    Failing,
-    Picture,
-    Sample,
-    Use,
-)
-
-SEQUENCE_KEPT = 86_400.0
-"""Seconds for which it is remembered which deltas of a replica have been applied."""
-_AGE = MINUTE / AGES
+from router.state.exchange import LIFETIMES, Ages, Batch, Cooldown, Failing, Lifetimes, Picture, Sample, Use
 
 
 class Record:
     """What one replica last said. `at` in the ledger's seconds; `aged_at`: when it told `ages`."""
 
-    __slots__ = ("aged_at", "ages", "at", "failing", "left", "samples", "turn", "uses")
+    __slots__ = ("_lifetimes", "aged_at", "ages", "at", "failing", "left", "samples", "turn", "uses")
 
-    def __init__(self) -> None:
+    def __init__(self, lifetimes: Lifetimes) -> None:
+        self._lifetimes = lifetimes
         self.at = 0.0
         self.turn = -1
         self.left = False
@@ -44,7 +28,7 @@ class Record:
         self.samples: Mapping[str, Sample] = {}
 
     def alive(self, now: float) -> bool:
-        return not self.left and now - self.at < LEASE
+        return not self.left and now - self.at < self._lifetimes.lease
 
     def used(self, now: float) -> Iterator[tuple[str, Use]]:
         """What it uses: as it said while it lives, and afterwards what of that is still of the last minute."""
@@ -57,11 +41,12 @@ class Record:
 
     def _rest(self, total: int, ages: Sequence[int], now: float) -> int:
         """Whole parts at a time, the youngest of each deciding. What `ages` do not tell of came after them."""
-        if now - self.at >= MINUTE:
+        minute = self._lifetimes.minute
+        if now - self.at >= minute:
             return 0
         rest = max(total - sum(ages), 0)
         for place, amount in enumerate(ages):
-            if now - self.aged_at + place * _AGE < MINUTE:
+            if now - self.aged_at + place * minute / len(ages) < minute:
                 rest += amount
         return rest
 
@@ -69,7 +54,8 @@ class Record:
 class Ledger:
     """`now` is in seconds of any clock, the same for all calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, lifetimes: Lifetimes = LIFETIMES) -> None:
+        self._lifetimes = lifetimes
         self._records: dict[str, Record] = {}
         self._applied: dict[str, tuple[int, float]] = {}
         self._cooldowns: dict[tuple[str, int | None], tuple[float, bool]] = {}
@@ -84,7 +70,7 @@ class Ledger:
         newcomer = record is None
         since = float("-inf") if record is None else record.at
         if record is None:
-            record = self._records[batch.replica] = Record()
+            record = self._records[batch.replica] = Record(self._lifetimes)
         self._take(record, batch, now)
         acknowledged = self._apply(batch, now)
         self._grant(batch, now)
@@ -151,7 +137,10 @@ class Ledger:
         for backend, under_way in batch.trials.items():
             holder = self._trials.get(backend)
             if holder is None or (under_way and holder[0] == batch.replica):
-                self._trials[backend] = (batch.replica, now + (TRIAL_LEASE if under_way else TRIAL_OFFER))
+                self._trials[backend] = (
+                    batch.replica,
+                    now + (self._lifetimes.trial if under_way else self._lifetimes.offer),
+                )
 
     def _openings(self, now: float) -> dict[str, float]:
         """What two replicas saw fail, and one at least has opened its breaker on, the failures since the last recovery
@@ -169,10 +158,11 @@ class Ledger:
         return {backend: end - now for backend, end in until.items() if seen[backend] > 1 and end > now}
 
     def _forget(self, now: float) -> None:
-        self._records = {name: record for name, record in self._records.items() if now - record.at < MINUTE + LEASE}
-        self._applied = {name: kept for name, kept in self._applied.items() if now - kept[1] < SEQUENCE_KEPT}
+        lease, minute = self._lifetimes.lease, self._lifetimes.minute
+        self._records = {name: record for name, record in self._records.items() if now - record.at < minute + lease}
+        self._applied = {name: kept for name, kept in self._applied.items() if now - kept[1] < self._lifetimes.sequence}
         self._cooldowns = {place: kept for place, kept in self._cooldowns.items() if kept[0] > now}
-        self._recovered = {name: kept for name, kept in self._recovered.items() if now - kept[0] < MINUTE}
+        self._recovered = {name: kept for name, kept in self._recovered.items() if now - kept[0] < minute}
         self._trials = {name: kept for name, kept in self._trials.items() if kept[1] > now}
 
 

@@ -1,0 +1,1 @@
+"""The exchange through Redis, or whatever speaks its protocol."""

@@ -1,0 +1,64 @@
+"""Connections to one Redis, to the master that sentinels name, or to a cluster.
+
+No call waits longer than COMMAND_TIMEOUT, none is repeated by the client itself: what failed is told, and the exchange
+decides when to ask again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+
+from router.core.redis_address import RedisAddress
+
+CONNECT_TIMEOUT = 0.5
+COMMAND_TIMEOUT = 0.5
+"""Seconds."""
+
+Client = Redis | RedisCluster
+
+
+def connect(address: RedisAddress) -> Client:
+    """A client that connects once it is used."""
+    options: dict[str, Any] = {
+        "username": address.user,
+        "password": address.password,
+        "socket_connect_timeout": CONNECT_TIMEOUT,
+        "socket_timeout": COMMAND_TIMEOUT,
+        "socket_keepalive": True,
+        "protocol": 2,
+        **_tls(address),
+    }
+    if address.form == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.hosts]
+        return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **options)
+    options |= {"db": address.db, "retry": Retry(NoBackoff(), 0)}
+    if address.form == "sentinel":
+        own = {
+            "username": address.options.get("sentinel_user"),
+            "password": address.options.get("sentinel_password"),
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_timeout": COMMAND_TIMEOUT,
+            "retry": Retry(NoBackoff(), 0),
+            **_tls(address),
+        }
+        sentinel = Sentinel(address.hosts, sentinel_kwargs=own, **options)  # type: ignore[no-untyped-call]
+        master: Redis = sentinel.master_for(address.service)
+        return master
+    host, port = address.hosts[0]
+    return Redis(host=host, port=port, **options)
+
+
+def _tls(address: RedisAddress) -> dict[str, Any]:
+    if not address.tls:
+        return {}
+    options: dict[str, Any] = {"ssl": True, "ssl_check_hostname": True}
+    for name, theirs in (("ca_file", "ssl_ca_certs"), ("cert_file", "ssl_certfile"), ("key_file", "ssl_keyfile")):
+        if name in address.options:
+            options[theirs] = address.options[name]
+    return options

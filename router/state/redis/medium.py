@@ -1,0 +1,155 @@
+"""The exchange through Redis: one scripted call for each trade, and a channel for what can not wait.
+
+Every key has the namespace as its hash tag, so that a cluster keeps them together, and the layout's version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+from typing import Any, cast
+
+import orjson
+from redis import exceptions as errors
+
+from router.state.exchange import LIFETIMES, Batch, Cooldown, Lifetimes, MediumError, Picture
+from router.state.redis.client import Client
+from router.state.wire import batch_to_json, cooldown_of, picture_from_json, place_of
+
+LAYOUT = "v1"
+"""Replicas of different layouts do not see each other."""
+QUIET = 5.0
+"""Seconds without a message after which a subscription is asked whether it is still there."""
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (errors.AuthenticationError, "auth"),
+    (errors.NoPermissionError, "auth"),
+    (errors.AuthorizationError, "auth"),
+    (errors.ReadOnlyError, "read_only"),
+    (errors.OutOfMemoryError, "out_of_memory"),
+    (errors.BusyLoadingError, "loading"),
+    (errors.ClusterDownError, "failing_over"),
+    (errors.MasterDownError, "failing_over"),
+    (errors.TimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
+    (errors.ConnectionError, "unreachable"),
+    (OSError, "unreachable"),
+)
+
+
+class Script:
+    """Sent by its hash; a server that does not know it is sent all of it, and knows it from then on."""
+
+    def __init__(self, name: str) -> None:
+        self.text = files(__package__).joinpath(name).read_text("utf-8")
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    async def call(self, client: Client, keys: list[str], *arguments: bytes | str | int) -> Any:
+        try:
+            return await cast(Any, client.evalsha(self.sha, len(keys), *keys, *arguments))
+        except errors.NoScriptError:
+            return await cast(Any, client.eval(self.text, len(keys), *keys, *arguments))
+
+
+class RedisMedium:
+    """`connect` makes a client; it is called anew after every failure, so that nothing of a broken one is left."""
+
+    def __init__(self, connect: Callable[[], Client], namespace: str, lifetimes: Lifetimes = LIFETIMES) -> None:
+        self._connect = connect
+        self._client: Client | None = None
+        self._prefix = f"{{{namespace}}}:{LAYOUT}:"
+        self._trade = Script("trade.lua")
+        self._cool = Script("cool.lua")
+        self._leave = Script("leave.lua")
+        self._keys = [
+            self._prefix + name for name in ("replicas", "cooldowns", "trials", "recovered", "spent", "spent-at")
+        ]
+        self._lifetimes = [round(each * 1000) for each in lifetimes]
+
+    async def trade(self, batch: Batch) -> Picture:
+        keys = [*self._keys, f"{self._prefix}applied:{batch.replica}"]
+        answer = await self._call(self._trade, keys, batch.replica, batch_to_json(batch), *self._lifetimes)
+        try:
+            return picture_from_json(answer)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise MediumError("error", f"the script's answer can not be read: {error}") from error
+
+    async def publish(self, replica: str, cooldown: Cooldown) -> None:
+        await self._call(
+            self._cool,
+            [self._prefix + "cooldowns"],
+            replica,
+            place_of(cooldown),
+            round(cooldown.seconds * 1000),
+            int(cooldown.refused),
+            self._prefix + "cooled",
+        )
+
+    async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
+        client = self._connect()
+        try:
+            async with client.pubsub() as channel:
+                await channel.subscribe(self._prefix + "cooled")
+                asked = False
+                while True:
+                    message = await channel.get_message(timeout=QUIET)
+                    if message is None:
+                        if asked:
+                            raise MediumError("timeout", "the subscription does not answer")
+                        await channel.ping()
+                        asked = True
+                        continue
+                    asked = False
+                    if message["type"] == "message":
+                        by, *told = orjson.loads(message["data"])
+                        if by != replica:
+                            yield cooldown_of(*told)
+        except (errors.RedisError, OSError, ValueError) as error:
+            raise _medium_error(error) from error
+        finally:
+            await _close(client)
+
+    async def leave(self, replica: str) -> None:
+        await self._call(self._leave, [self._prefix + "replicas", self._prefix + "trials"], replica)
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await _close(client)
+
+    async def _call(self, script: Script, keys: list[str], *arguments: bytes | str | int) -> Any:
+        """Raises MediumError. After a failure, and after being cancelled, the next call connects anew."""
+        client = self._client = self._client or self._connect()
+        try:
+            return await script.call(client, keys, *arguments)
+        except (errors.RedisError, OSError) as error:
+            await self._drop(client)
+            raise _medium_error(error) from error
+        except asyncio.CancelledError:
+            await asyncio.shield(self._drop(client))
+            raise
+
+    async def _drop(self, client: Client) -> None:
+        if self._client is client:
+            self._client = None
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    try:
+        await client.aclose()
+    except (errors.RedisError, OSError):
+        pass  # it was broken anyway
+
+
+def _medium_error(error: Exception) -> MediumError:
+    """The first line of what the server or the system said: no password is ever in it."""
+    text = str(error).partition("\n")[0]
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return MediumError(reason, text)
+    if text.startswith(("OOM", "MISCONF")):
+        return MediumError("out_of_memory" if text.startswith("OOM") else "read_only", text)
+    return MediumError("error", text)

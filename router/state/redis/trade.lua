@@ -1,0 +1,212 @@
+-- Takes in one replica's batch, and returns the siblings' picture. Both are JSON; their short names are in wire.py.
+-- What is kept, and for how long, is in docs/redis.md. Moments are milliseconds of this server's clock. What stems from
+-- the future was written before that clock was set back, and is dropped.
+--
+-- KEYS: replicas, cooldowns, trials, recovered, spent, spent-at, applied:REPLICA
+-- ARGV: replica, batch, then in milliseconds: lease, minute, trial lease, trial offer, for how long a sequence is kept
+
+local me, batch = ARGV[1], cjson.decode(ARGV[2])
+local lease, minute, trial_lease, trial_offer, kept =
+    tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local DAY = 86400000
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local function each(key)
+    local flat, place = redis.call('HGETALL', key), -1
+    return function()
+        place = place + 2
+        return flat[place], flat[place + 1]
+    end
+end
+
+-- The replicas.
+
+local own, siblings, newcomer, since = nil, {}, 0, 0
+for name, text in each(KEYS[1]) do
+    local record = cjson.decode(text)
+    if record.at > now or now - record.at >= minute + lease then
+        redis.call('HDEL', KEYS[1], name)
+    elseif name == me then
+        own, since = record, record.at
+    else
+        siblings[#siblings + 1] = record
+    end
+end
+if not own then
+    own, newcomer = { turn = -1, ages = {}, aged_at = now }, 1
+end
+if batch.turn >= own.turn then
+    own.turn, own.at, own.left = batch.turn, now, false
+    own.uses, own.failing, own.samples = batch.uses, batch.failing, batch.samples
+    if batch.ages then
+        own.ages, own.aged_at = batch.ages, now
+    end
+    redis.call('HSET', KEYS[1], me, cjson.encode(own))
+    redis.call('PEXPIRE', KEYS[1], 2 * (minute + lease))
+    for _, backend in ipairs(batch.recovered) do
+        redis.call('HSET', KEYS[4], backend, now .. ' ' .. me)
+        redis.call('PEXPIRE', KEYS[4], DAY)
+    end
+end
+
+local function alive(record)
+    return not record.left and now - record.at < lease
+end
+
+-- What of `total` is still of the last minute: whole parts at a time, the youngest of each deciding.
+local function rest(record, total, ages)
+    if now - record.at >= minute then
+        return 0
+    end
+    local told, left = 0, 0
+    for place, amount in ipairs(ages or {}) do
+        told = told + amount
+        if now - record.aged_at + (place - 1) * minute / #ages < minute then
+            left = left + amount
+        end
+    end
+    return left + math.max(total - told, 0)
+end
+
+local live, uses, samples = 1, {}, {}
+for _, record in ipairs(siblings) do
+    local lives = alive(record)
+    if lives then
+        live = live + 1
+    end
+    for subject, use in pairs(record.uses) do
+        local in_flight, requests, tokens = use[1], use[2], use[3]
+        if not lives then
+            local ages = record.ages[subject] or {}
+            in_flight, requests, tokens = 0, rest(record, requests, ages[1]), rest(record, tokens, ages[2])
+        end
+        if in_flight ~= 0 or requests ~= 0 or tokens ~= 0 then
+            local sum = uses[subject] or { 0, 0, 0 }
+            uses[subject] = { sum[1] + in_flight, sum[2] + requests, sum[3] + tokens }
+        end
+    end
+    if record.at >= since then
+        for backend, sample in pairs(record.samples) do
+            samples[backend] = samples[backend] or {}
+            table.insert(samples[backend], sample)
+        end
+    end
+end
+
+-- The deltas, once for each sequence.
+
+local function set_spent(name, total)
+    redis.call('HSET', KEYS[5], name, string.format('%.17g', total))
+    redis.call('ZADD', KEYS[6], now, name)
+end
+
+for name, total in pairs(batch.known) do
+    if total > tonumber(redis.call('HGET', KEYS[5], name) or 0) then
+        set_spent(name, total)
+    end
+end
+local acknowledged = tonumber(redis.call('GET', KEYS[7]) or 0)
+if batch.sequence > acknowledged then
+    acknowledged = batch.sequence
+    for name, amount in pairs(batch.spent) do
+        set_spent(name, tonumber(redis.call('HGET', KEYS[5], name) or 0) + amount)
+    end
+    for _, each_ in ipairs(batch.cooldowns) do
+        local known = redis.call('HGET', KEYS[2], each_[1])
+        if not known or tonumber(string.match(known, ' (%d+) ')) < now + each_[2] then
+            redis.call('HSET', KEYS[2], each_[1], string.format('%d %d %d', now, now + each_[2], each_[3]))
+            redis.call('PEXPIRE', KEYS[2], DAY)
+        end
+    end
+    if next(batch.spent) then
+        redis.call('SET', KEYS[7], acknowledged, 'PX', kept)
+    end
+end
+
+-- Trials: one replica's at a time.
+
+local held = {}
+for backend, text in each(KEYS[3]) do
+    local by, till = string.match(text, '^(.*) (%d+)$')
+    till = tonumber(till)
+    local mine = by == me
+    if till <= now or till > now + math.max(trial_lease, trial_offer) or (mine and batch.trials[backend] == nil) then
+        redis.call('HDEL', KEYS[3], backend)
+    elseif not mine then
+        held[backend] = till - now
+    elseif not batch.trials[backend] then
+        batch.trials[backend] = nil -- it has been offered already, and has not begun
+    end
+end
+for backend, under_way in pairs(batch.trials) do
+    if not held[backend] then
+        redis.call('HSET', KEYS[3], backend, me .. ' ' .. now + (under_way and trial_lease or trial_offer))
+        redis.call('PEXPIRE', KEYS[3], DAY)
+    end
+end
+
+-- Health.
+
+local cooldowns = {}
+for place, text in each(KEYS[2]) do
+    local at, till, refused = string.match(text, '^(%d+) (%d+) (%d)$')
+    if tonumber(till) <= now or tonumber(at) > now then
+        redis.call('HDEL', KEYS[2], place)
+    else
+        cooldowns[#cooldowns + 1] = { place, tonumber(till) - now, tonumber(refused) }
+    end
+end
+
+local recovered_at, recovered = {}, {}
+for backend, text in each(KEYS[4]) do
+    local at, by = string.match(text, '^(%d+) (.*)$')
+    at = tonumber(at)
+    if at > now or now - at >= minute then
+        redis.call('HDEL', KEYS[4], backend)
+    else
+        recovered_at[backend] = at
+        if by ~= me and at >= since then
+            recovered[backend] = now - at
+        end
+    end
+end
+
+local seen, till, openings = {}, {}, {}
+siblings[#siblings + 1] = own
+for _, record in ipairs(siblings) do
+    if alive(record) then
+        for backend, failing in pairs(record.failing) do
+            if record.at - failing[2] > (recovered_at[backend] or 0) then
+                seen[backend] = (seen[backend] or 0) + 1
+                till[backend] = math.max(till[backend] or 0, record.at + failing[1])
+            end
+        end
+    end
+end
+for backend, count in pairs(seen) do
+    if count > 1 and till[backend] > now then
+        openings[backend] = till[backend] - now
+    end
+end
+
+-- What has been spent in all, where that has changed.
+
+local spent = {}
+local changed = redis.call('ZRANGEBYSCORE', KEYS[6], since, '+inf')
+for _, name in ipairs(changed) do
+    spent[name] = redis.call('HGET', KEYS[5], name) or '0'
+end
+
+return cjson.encode({
+    acknowledged = acknowledged,
+    newcomer = newcomer,
+    live = live,
+    uses = uses,
+    cooldowns = cooldowns,
+    openings = openings,
+    recovered = recovered,
+    held = held,
+    samples = samples,
+    spent = spent,
+})
