@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
+from secrets import token_hex
 
 from router.config.load import Config
 from router.config.schema import KeySettings
+from router.core.clock import Clock
 from router.core.events import Finished
+from router.core.redis_address import parse_redis_url
 from router.core.types import NO_LIMITS, Budget, Limits, LimitSubject, Principal
 from router.dialects.registry import dialects
 from router.edge.auth import Authenticator, Key
@@ -29,6 +32,8 @@ from router.edge.service import Service
 from router.flow.admission import KEY
 from router.flow.runner import Runner
 from router.state.memory import MemoryStore
+from router.state.outbox import HEARS
+from router.state.sharing import Sharing
 from router.telemetry.access_log import AccessLog
 from router.telemetry.bus import EventBus
 from router.telemetry.lag import LoopLag
@@ -62,6 +67,8 @@ class App:
             observe.on(Finished, self._access_log)
         store = MemoryStore(clock, observe, time.time)
         store.configure(config.catalogue)
+        self._sharing = sharing_of(config, store, observe, clock, rng)
+        self._sharing_task: asyncio.Task[None] | None = None
         self.metrics = metrics = Metrics()
         metrics.listen(observe)
         self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
@@ -113,10 +120,18 @@ class App:
         yield "router_log_dropped_lines_total", (), float(self.log.dropped)
         if self._access_log is not None:
             yield "router_access_log_dropped_lines_total", (), float(self._access_log.dropped)
+        sharing = self._sharing
+        yield "router_state_degraded", (), float(sharing is not None and sharing.degraded)
+        yield "router_state_replicas", (), float(1 if sharing is None else sharing.live)
+        if sharing is not None:
+            for reason, count in sharing.failures.items():
+                yield "router_state_failures_total", (reason,), float(count)
 
     async def start(self) -> int:
         """Listen; returns the port. Raises OSError."""
         self._lag.start()
+        if self._sharing is not None:
+            self._sharing_task = asyncio.create_task(self._sharing.run())
         port = await self._listener.start(self._settings.host, self._settings.port)
         self.log.logger.info(
             "listening", host=self._settings.host, port=port, keys=len(self._keys),
@@ -130,12 +145,31 @@ class App:
         self.log.logger.info("draining", delay=settings.drain_delay, seconds=settings.drain_seconds)
         await self._listener.drain(settings.drain_delay, settings.drain_seconds)
         self._lag.stop()
+        if self._sharing_task is not None:
+            self._sharing_task.cancel()
+            await asyncio.wait([self._sharing_task])
         for upstream in {id(item): item for item in self._upstreams.values()}.values():
             await upstream.close()
         self.log.logger.info("stopped")
         if self._access_log is not None:
             self._access_log.close()
         self.log.close()
+
+
+def sharing_of(config: Config, store: MemoryStore, observe: EventBus, clock: Clock, rng: Random) -> Sharing | None:
+    """The exchange with other replicas, which `run` begins; None without Redis."""
+    state = config.settings.state
+    url = state.redis_url.get_secret_value()
+    if not url:
+        return None
+    from router.state.redis.client import connect  # who shares nothing does not load it
+    from router.state.redis.medium import RedisMedium
+
+    medium = RedisMedium(partial(connect, parse_redis_url(url)), state.namespace)
+    sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval)
+    for kind in HEARS:
+        observe.on(kind, sharing.outbox)
+    return sharing
 
 
 def keys_of(config: Config) -> list[Key]:

@@ -14,6 +14,7 @@ from router.config.schema import Settings
 from router.config.schema_deployment import DeploymentSettings
 from router.config.schema_routing import CooldownSettings
 from router.config.unbuilt import PLANNED_PROVIDERS, check_choice, check_unbuilt
+from router.core.redis_address import parse_redis_url
 
 NEED_API_BASE = frozenset({"openai"})
 """The providers that have no address of their own."""
@@ -41,6 +42,7 @@ def check(
         problems.add(("model_list",), "there is no deployment, so nothing can be served")
     check_names(settings, Directory(settings), problems)
     _check_keys(settings, problems)
+    _check_state(settings, problems)
     _check_listening(settings, problems)
 
 
@@ -141,6 +143,17 @@ def _check_keys(settings: Settings, problems: Problems) -> None:
         owner = owners.setdefault(key.key.get_secret_value(), f"the key of {key.name}")
         if owner != f"the key of {key.name}":
             problems.add((*path, "key"), f"is the same as {owner}")
+
+
+def _check_state(settings: Settings, problems: Problems) -> None:
+    url = settings.state.redis_url.get_secret_value()
+    if url:
+        try:
+            parse_redis_url(url)
+        except ValueError as error:
+            problems.add(("state", "redis_url"), str(error))
+    if "{" in settings.state.namespace or "}" in settings.state.namespace:
+        problems.add(("state", "namespace"), "must not hold braces: they would name another hash tag")
 
 
 def _check_listening(settings: Settings, problems: Problems) -> None:

@@ -107,11 +107,12 @@ class StateSettings(Section):
     """What replicas share."""
 
     redis_url: Secret = SecretStr("")
-    """`redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`. Empty: each replica for itself."""
+    """`redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`, see docs/redis.md. Empty: each replica for
+    itself."""
     namespace: Name = "router"
-    """Prefix of every key in Redis."""
+    """What every key in Redis begins with: replicas of one namespace share one picture."""
     sync_interval: Seconds = 0.1
-    """Seconds between two exchanges with Redis."""
+    """Seconds between two exchanges with Redis: how old the news of other replicas may be."""
 
 
 class Settings(Section):

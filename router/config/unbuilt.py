@@ -19,9 +19,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "server.workers": "serving from more than one process",
         "server.admin_port": "a port for administration",
-        "state.redis_url": "sharing state through Redis",
-        "state.namespace": "sharing state through Redis",
-        "state.sync_interval": "sharing state through Redis",
         "auth.keys.*.rpm.strict": "an exact limit",
         "auth.keys.*.tpm.strict": "an exact limit",
         "auth.keys.*.allow": "overriding a deployment's settings from the client",

@@ -5,8 +5,7 @@
     redis+cluster://[user:password@]host[:6379][,…]
 
 `rediss+sentinel://` and `rediss+cluster://` are the same over TLS. Query parameters: `ca_file`, `cert_file` and
-`key_file` name PEM files for TLS, `server_name` what the certificate must be for; `sentinel_password` (and
-`sentinel_user`) are for the sentinels, where theirs differ.
+`key_file` name PEM files for TLS; `sentinel_user` and `sentinel_password` are for the sentinels.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _FORMS: dict[str, tuple[Form, bool]] = {
 SCHEMES = tuple(f"{scheme}://" for scheme in _FORMS)
 _PORT = 6379
 _SENTINEL_PORT = 26379
-_TLS_OPTIONS = frozenset({"ca_file", "cert_file", "key_file", "server_name"})
+_TLS_OPTIONS = frozenset({"ca_file", "cert_file", "key_file"})
 _SENTINEL_OPTIONS = frozenset({"sentinel_user", "sentinel_password"})
 
 

@@ -33,7 +33,8 @@ class Hearing:
 
     def hear(self, picture: Picture, live: int, now: float) -> None:
         """`live` is how many replicas share the limits."""
-        self._uses, self._live, self._alone = picture.uses, live, False
+        self._uses, self._alone = picture.uses, False
+        self._live = self._store.live = live
         for subject, meter in self._meters():
             part = meter.part = meter.part or self._part_of(subject)
             use = picture.uses.get(subject, _UNUSED)

@@ -49,6 +49,8 @@ class MemoryStore:
         self._budgets: dict[str, RetryBudget] = {}
         self.part_of: Callable[[str], Part] | None = None
         """Makes this replica's part of a subject's limits, by its name; None: there are no siblings."""
+        self.live = 1
+        """Replicas at work, this one included."""
         self._spending: dict[str, Spending] = {}
 
     def prepare(self, catalogue: Catalogue) -> Routes:
@@ -75,7 +77,14 @@ class MemoryStore:
         if routes is None:
             routes = self.routes
         return Snapshot(
-            self._clock(), routes.tiers, self._turns, self._outputs, self._cached, routes.policies, self._budgets
+            self._clock(),
+            routes.tiers,
+            self._turns,
+            self._outputs,
+            self._cached,
+            routes.policies,
+            self._budgets,
+            self.live,
         )
 
     def candidates(self) -> Iterator[Candidate]:

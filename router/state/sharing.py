@@ -33,7 +33,7 @@ class Sharing:
         rng: Random,
         interval: float,
     ) -> None:
-        """`replica` is a name that no other life of a process ever has."""
+        """`replica` is a name that no other life of a process ever has; `interval` in seconds."""
         self.spend = Spend()
         self.outbox = Outbox(replica, store, self.spend, clock, 2.0 * interval)
         """To be subscribed to what happens."""
@@ -61,7 +61,7 @@ class Sharing:
         return self._live.count
 
     async def run(self) -> None:
-        """Trade until cancelled, then say farewell."""
+        """Trade until cancelled, then say farewell and close the medium."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._trade_on())
@@ -127,6 +127,7 @@ class Sharing:
                 await self._medium.leave(self._replica)
         except (TimeoutError, MediumError):
             pass  # the lease runs out by itself
+        await self._medium.close()
 
     def _failed(self, reason: str, detail: str) -> None:
         self.failures[reason] = self.failures.get(reason, 0) + 1

@@ -7,7 +7,7 @@ import sys
 import structlog
 
 from router.core.errors import FailureKind
-from router.core.events import Cooled, Recovered
+from router.core.events import Cooled, Recovered, SharingLost, SharingRestored
 from router.telemetry.bus import EventBus
 from router.telemetry.writer import LineWriter
 
@@ -38,6 +38,8 @@ class Log:
     def listen(self, bus: EventBus) -> None:
         bus.on(Cooled, self._cooled)
         bus.on(Recovered, lambda event: self.logger.info("recovered", deployment=event.deployment))
+        bus.on(SharingLost, self._sharing_lost)
+        bus.on(SharingRestored, lambda event: self.logger.info("sharing state", replicas=event.live))
 
     def _cooled(self, event: Cooled) -> None:
         """What nobody but the operator can mend is an error, the rest a warning."""
@@ -49,6 +51,9 @@ class Log:
             seconds=round(event.seconds, 3),
             key=event.key,
         )
+
+    def _sharing_lost(self, event: SharingLost) -> None:
+        self.logger.warning("not sharing state", reason=event.reason, detail=event.detail)
 
     def unforeseen(self, request_id: str, error: BaseException) -> None:
         """An error that nobody foresaw while serving a request."""

@@ -111,6 +111,13 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
         _gauge("router_deployment_headroom_ratio", "Share of its limits that is free, 0 to 1; missing without limits.",
                *_PLACE, merge="min"),
     ),
+    "Shared state": (
+        _gauge("router_state_degraded", "1 while replicas cannot be heard: limits are kept by equal parts.",
+               merge="max"),
+        _gauge("router_state_replicas", "Replicas that share the picture, the most of the last minute.",
+               unit="replicas", merge="max"),
+        _counter("router_state_failures_total", "Exchanges with the other replicas that failed.", "reason"),
+    ),
     "Queue": (
         _gauge("router_queue_waiting", "Requests that wait for a slot of a model that somebody has queued for.",
                "model", unit="requests"),

@@ -21,6 +21,7 @@ BLOCKS = [
     for start in range(len(LINES))
     if MARKED.match(LINES[start]) and not MARKED.match(LINES[start - 1])
 ]
+VALUES = {"REDIS_URL": "redis://redis.internal"}
 PROSE = re.compile(r" *#(?!\|)")
 
 
@@ -28,7 +29,7 @@ def uncommented(*blocks: range) -> Config:
     chosen = {number for block in blocks for number in block}
     lines = [MARKED.sub(r"\1\2", line) if number in chosen else line for number, line in enumerate(LINES)]
     names = re.findall(r"\$\{([A-Z_]+)[:}]", "\n".join(line for line in lines if not PROSE.match(line)))
-    return loaded("\n".join(lines), {name: f"value-of-{name}" for name in names})
+    return loaded("\n".join(lines), {name: VALUES.get(name, f"value-of-{name}") for name in names})
 
 
 def test_it_works_as_it_is_with_no_environment_at_all() -> None:

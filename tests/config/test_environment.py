@@ -75,8 +75,8 @@ def test_an_empty_variable_leaves_an_optional_setting_out() -> None:
         ),
         (
             "ROUTER__STATE__REDIS_URL",
-            "redis://h",
-            "state.redis_url: sharing state through Redis is not built yet; remove this setting",
+            "redis://h/x",
+            "state.redis_url: has a path that is no database's number",
         ),
         (
             "ROUTER__ROUTING__STRATEGY",

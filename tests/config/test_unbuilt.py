@@ -10,16 +10,12 @@ STRATEGIES = "known are adaptive, affinity, cost-based, latency-based, least-bus
 KEY = "auth: {keys: [{name: a, key: k, %s}]}\n" + MODELS
 DEPLOYMENT = "model_list: [{model_name: m, provider: mock, %s}]\n"
 SERVER = "server: {%s}\n" + MODELS
-STATE = "state: {%s}\n" + MODELS
 ROUTING = "routing: {%s}\n" + MODELS
 MODEL = "models: {small: {%s}}\n" + MODELS
 
 REFUSED = [
     ("server.workers", SERVER, "workers: 2"),
     ("server.admin_port", SERVER, "admin_port: 4001"),
-    ("state.redis_url", STATE, "redis_url: redis://host"),
-    ("state.namespace", STATE, "namespace: mine"),
-    ("state.sync_interval", STATE, "sync_interval: 1"),
     ("auth.keys.*.rpm.strict", KEY, "rpm: {limit: 5, strict: true}"),
     ("auth.keys.*.tpm.strict", KEY, "tpm: {limit: 5, strict: true}"),
     ("auth.keys.*.allow", KEY, "allow: [extra_headers]"),
@@ -60,7 +56,6 @@ def test_every_row_of_the_table_is_tried_here_and_is_in_the_schema() -> None:
     ("text", "given"),
     [
         (SERVER, "workers: 1, admin_port: null"),
-        (STATE, "redis_url: '', namespace: router, sync_interval: 0.1"),
         (KEY, "rpm: {limit: 5, strict: false}, tpm: 100, allow: [], allowed_hosts: []"),
         (ROUTING, "hedging: {enabled: false, quantile: 0.9}, drop_params: false"),
         (MODEL, "drop_params: false, hedging: {enabled: false}"),

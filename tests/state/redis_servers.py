@@ -104,7 +104,8 @@ def redis_password(folder: Path) -> Iterator[RedisServer]:
 @contextmanager
 def redis_cluster(folder: Path) -> Iterator[RedisServer]:
     """A cluster of one node, which has all the slots."""
-    with redis_server(folder, "--cluster-enabled", "yes", scheme="redis+cluster") as server:
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with redis_server(folder, *options, scheme="redis+cluster") as server:
         with server.admin() as admin:
             admin.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
             while "cluster_state:ok" not in str(admin.execute_command("CLUSTER", "INFO")):

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import orjson
 from redis import exceptions as errors
+from redis.asyncio.cluster import RedisCluster
 
 from router.state.exchange import LIFETIMES, Batch, Cooldown, Lifetimes, MediumError, Picture
 from router.state.redis.client import Client
@@ -90,6 +91,8 @@ class RedisMedium:
     async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
         client = self._connect()
         try:
+            if isinstance(client, RedisCluster):
+                _ = await client.initialize()  # or it knows no node to subscribe at
             async with client.pubsub() as channel:
                 await channel.subscribe(self._prefix + "cooled")
                 asked = False
