@@ -15,12 +15,16 @@ from router.core.types import Budget
 class Spending:
     """What one subject spends. Moments are seconds since 1970, amounts US dollars."""
 
-    __slots__ = ("_period", "held", "spent")
+    __slots__ = ("_period", "held", "page", "spent", "untold")
 
     def __init__(self) -> None:
         self._period = 0
+        self.page = ""
+        """Names the period for all replicas: `NUMBER/SECONDS`, and `0/0` without any."""
         self.spent = 0.0
         self.held = 0.0
+        self.untold: dict[str, float] = {}
+        """By page: what was spent here since the siblings were last told of it."""
 
     def wait(self, budget: Budget, now: float, *, begun: bool) -> float | None:
         """Seconds until the next period, where this one's dollars are gone; None while some are left.
@@ -42,9 +46,12 @@ class Spending:
         self._turn_page(budget, now)
         self.held = max(self.held - held, 0.0)
         self.spent += dollars
+        if dollars:
+            self.untold[self.page] = self.untold.get(self.page, 0.0) + dollars
 
     def _turn_page(self, budget: Budget, now: float) -> None:
         period = 0 if budget.period is None else floor(now / budget.period)
-        if period != self._period:
+        if period != self._period or not self.page:
             self._period = period
+            self.page = f"{period}/{budget.period or 0:.0f}"
             self.spent = 0.0

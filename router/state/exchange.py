@@ -134,6 +134,20 @@ class Picture(NamedTuple):
     spent: Mapping[str, float] = _NONE
 
 
+def ledger_name(subject: str, page: str) -> str:
+    """What a subject's spending of one period is added up under; a medium forgets it a day after the period's end.
+
+    `page` is the period's number from 1970 on, and its length in seconds, 0 for one without end: `20782/86400`.
+    """
+    return f"{subject}@{page}"
+
+
+def kept_for(name: str) -> float:
+    """Seconds after its last change for which a ledger's name is surely still wanted."""
+    length = name.rpartition("/")[2]
+    return 2.0 * int(length) + 86_400.0 if length.isdecimal() and length != "0" else float("inf")
+
+
 class MediumError(Exception):
     """The medium can not be asked now. `reason` is one of a few words, fit for a metric's label."""
 

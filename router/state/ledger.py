@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from router.state.exchange import LIFETIMES, Ages, Batch, Cooldown, Failing, Lifetimes, Picture, Sample, Use
+from router.state.exchange import LIFETIMES, Ages, Batch, Cooldown, Failing, Lifetimes, Picture, Sample, Use, kept_for
 
 
 class Record:
@@ -164,6 +164,7 @@ class Ledger:
         self._cooldowns = {place: kept for place, kept in self._cooldowns.items() if kept[0] > now}
         self._recovered = {name: kept for name, kept in self._recovered.items() if now - kept[0] < minute}
         self._trials = {name: kept for name, kept in self._trials.items() if kept[1] > now}
+        self._spent = {name: kept for name, kept in self._spent.items() if now - kept[1] < kept_for(name)}
 
 
 def _sum(records: Sequence[Record], now: float) -> dict[str, Use]:

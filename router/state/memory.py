@@ -103,6 +103,11 @@ class MemoryStore:
         """Those of clients' keys, by subject."""
         return self._meters
 
+    @property
+    def spending(self) -> Mapping[str, Spending]:
+        """Of those with a budget, by subject."""
+        return self._spending
+
     def admit(self, subject: LimitSubject, estimate: Estimate) -> Admission:
         return self._meter_of(subject).admit(subject.limits, self._clock(), estimate.total)
 

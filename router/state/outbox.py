@@ -7,15 +7,15 @@ from collections.abc import Mapping
 
 from router.core.clock import Clock
 from router.core.errors import FailureKind
-from router.core.events import Cooled, Event, Finished, Recovered, Rejected
+from router.core.events import Cooled, Event, Recovered, Rejected
 from router.core.filters import Reason
 from router.core.load import BackendLoad
 from router.state import telling
-from router.state.exchange import Batch, Cooldown, Picture
+from router.state.exchange import Batch, Cooldown, Picture, ledger_name
 from router.state.memory import MemoryStore
 from router.state.spend import Spend
 
-HEARS: tuple[type[Event], ...] = (Cooled, Recovered, Rejected, Finished)
+HEARS: tuple[type[Event], ...] = (Cooled, Recovered, Rejected)
 AGES_EVERY = 1.0
 """Seconds between two tellings of when the last minute's requests came: only a death makes them matter."""
 WANTED_FOR = 1.0
@@ -54,10 +54,7 @@ class Outbox:
         self._names_of: Mapping[str, BackendLoad] | None = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            if event.cost and event.key:
-                self._spend.add(event.key, event.cost)
-        elif isinstance(event, Rejected):
+        if isinstance(event, Rejected):
             if event.reason is Reason.UNHEALTHY:
                 self._wanted[event.group] = self._clock()
         elif isinstance(event, Cooled):
@@ -98,6 +95,10 @@ class Outbox:
             self._sent_places = set()
             self._spend.told()
         self._spend.hear(picture.spent)
+        for subject, spending in self._store.spending.items():
+            if spending.page:
+                total = self._spend.total(ledger_name(subject, spending.page))
+                spending.spent = max(total + spending.untold.get(spending.page, 0.0), spending.spent)
         if picture.newcomer and self._turn > 1:
             self._forgotten = True
             self._untold.update(self._told)
@@ -120,6 +121,11 @@ class Outbox:
         self._soon.clear()
 
     def _deltas(self, now: float) -> Batch:
+        for subject, spending in self._store.spending.items():
+            if spending.untold:
+                for page, dollars in spending.untold.items():
+                    self._spend.add(ledger_name(subject, page), dollars)
+                spending.untold = {}
         spent = self._spend.send()
         self._told = {place: until for place, until in self._told.items() if until > now}
         self._sent_places, self._untold = self._untold, set()

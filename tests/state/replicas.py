@@ -61,7 +61,7 @@ class Replica(World):
         super().__init__(*groups)
         self.clock = clock
         self.name = name
-        self.store._clock = clock
+        self.store._clock = self.store._wall_clock = clock
         self.heard: list[Event] = []
         self.sharing = Sharing(name, self.store, medium, self.heard.append, clock, Random(1), 0.1)
         self.store._observer = self._observe

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from router.core.redis_address import parse_redis_url
-from router.state.exchange import Ages, Batch, Cooldown, Failing, Lifetimes, Medium, Picture, Sample, Use
+from router.state.exchange import LIFETIMES, Ages, Batch, Cooldown, Failing, Lifetimes, Medium, Picture, Sample, Use
 from router.state.ledger import Ledger
 from router.state.redis.client import connect
 from router.state.redis.medium import RedisMedium
@@ -24,7 +24,7 @@ from tests.core.making import FakeClock
 from tests.state.redis_servers import RedisServer, redis_cluster, redis_password, redis_server, redis_tls
 from tests.state.replicas import LedgerMedium
 
-BRIEF = Lifetimes(lease=0.4, minute=1.2, trial=0.5, offer=0.25, sequence=60.0)
+BRIEF = Lifetimes(lease=0.6, minute=1.8, trial=0.8, offer=0.4, sequence=60.0)
 """Seconds, as Redis has a clock of its own."""
 
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[RedisServer]]] = {
@@ -83,10 +83,11 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest_asyncio.fixture
-async def setting(place: str | RedisServer) -> AsyncIterator[Setting]:
+async def setting(place: str | RedisServer, request: pytest.FixtureRequest) -> AsyncIterator[Setting]:
+    kept = BRIEF if "lifetimes" in request.fixturenames else LIFETIMES
     if place == "ledger":
         clock = FakeClock()
-        ledger = LedgerMedium(clock, Ledger(BRIEF))
+        ledger = LedgerMedium(clock, Ledger(kept))
 
         async def advance(seconds: float) -> None:
             clock.advance(seconds)
@@ -98,10 +99,10 @@ async def setting(place: str | RedisServer) -> AsyncIterator[Setting]:
         with place.admin() as admin:
             admin.flushall()
         address = parse_redis_url(place.url)
-        media = [RedisMedium(lambda: connect(address), "router", BRIEF) for _ in range(3)]
+        media = [RedisMedium(lambda: connect(address), "router", kept) for _ in range(3)]
     else:
         fake = fakeredis.FakeServer()
-        media = [RedisMedium(lambda: fakeredis.FakeAsyncRedis(server=fake), "router", BRIEF) for _ in range(3)]
+        media = [RedisMedium(lambda: fakeredis.FakeAsyncRedis(server=fake), "router", kept) for _ in range(3)]
     yield Setting(media, asyncio.sleep)
     for medium in media:
         await medium.close()
@@ -158,11 +159,11 @@ async def test_who_leaves_is_gone_at_once_and_what_it_used_counts_on(setting: Se
 
 
 async def test_what_a_dead_replica_used_leaves_by_age(setting: Setting, lifetimes: Lifetimes) -> None:
-    """Six parts of a minute that lasts 1.2 s: 0.2 s each."""
+    """Six parts of a minute that lasts 1.8 s: 0.3 s each."""
     await setting.trade(0, uses={"a": Use(1, 11, 0)}, ages={"a": Ages([1, 2, 0, 0, 3, 4], [])})
     await setting.wait(lifetimes.lease + 0.05)
     seen = (await setting.trade(1)).uses["a"]
-    assert seen == Use(0, 1 + 2 + 1, 0), "what came 0.8 s before is older than the minute, what ages do not tell is new"
+    assert seen == Use(0, 1 + 2 + 1, 0), "what came 1.2 s before is older than the minute, what ages do not tell is new"
     await setting.wait(lifetimes.minute)
     assert (await setting.trade(1)).uses == {}
 
@@ -191,6 +192,15 @@ async def test_what_is_known_of_the_spending_comes_back_after_a_loss(setting: Se
     await setting.trade(0, sequence=1, known={"team": 3.0})
     await setting.trade(1, sequence=1, known={"team": 2.0})
     assert (await setting.trade(2)).spent == {"team": 3.0}
+
+
+async def test_a_period_long_past_is_forgotten(setting: Setting) -> None:
+    """For mediums that know the date."""
+    await setting.trade(0, sequence=1, spent={"key:a@5/3600": 1.0, "key:b@5/0": 1.0})
+    await setting.trade(0, sequence=1)
+    assert "key:b@5/0" in (await setting.trade(1)).spent
+    if not isinstance(setting.media[0], LedgerMedium):
+        assert "key:a@5/3600" not in (await setting.trade(2)).spent
 
 
 async def test_a_cooldown_is_everybodys_until_its_end_and_a_later_end_wins(
@@ -254,7 +264,7 @@ async def test_a_trial_is_one_replicas_at_a_time(setting: Setting, lifetimes: Li
     assert (await setting.trade(0, trials={"a": False})).held == {}
     assert set((await setting.trade(1, trials={"a": False})).held) == {"a"}
     for _ in range(4):
-        await setting.wait(0.2)
+        await setting.wait(0.3)
         assert (await setting.trade(0, trials={"a": True})).held == {}
         assert set((await setting.trade(1, trials={"a": False})).held) == {"a"}
     await setting.trade(0)
@@ -264,9 +274,9 @@ async def test_a_trial_is_one_replicas_at_a_time(setting: Setting, lifetimes: Li
 
 async def test_a_trial_that_nobody_begins_is_offered_to_the_next(setting: Setting, lifetimes: Lifetimes) -> None:
     assert (await setting.trade(0, trials={"a": False})).held == {}
-    await setting.wait(0.15)
+    await setting.wait(0.25)
     assert (await setting.trade(0, trials={"a": False})).held == {}
-    await setting.wait(0.15)
+    await setting.wait(0.25)
     assert (await setting.trade(1, trials={"a": False})).held == {}
     assert set((await setting.trade(0, trials={"a": False})).held) == {"a"}
 

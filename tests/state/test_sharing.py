@@ -8,7 +8,7 @@ from router.core.breaker import BreakerState
 from router.core.errors import FailureKind
 from router.core.events import SharingLost, SharingRestored
 from router.core.retry import Health
-from router.core.types import Limits, LimitSubject, Usage
+from router.core.types import Budget, Limits, LimitSubject, Usage
 from router.state.base import SUCCESS, Outcome, Served
 from router.state.exchange import LEASE
 from tests.core.making import FakeClock, group, tier
@@ -282,6 +282,62 @@ async def test_what_was_measured_is_everybodys() -> None:
     await fleet.trade()
     expected = [each.load("a").latency.expected(fleet.clock.now, False, 0, 100.0) for each in fleet.replicas]
     assert expected == [pytest.approx(2.0)] * 2
+
+
+# Budgets.
+
+PAYER = LimitSubject("key:payer", Limits(), Budget(10.0, 3600.0))
+
+
+async def test_replicas_share_a_budget() -> None:
+    fleet = Fleet(2)
+    await fleet.trade()
+    for replica in fleet.replicas:
+        replica.store.pay(PAYER, 0.0, 4.0)
+        assert replica.store.broke(PAYER, begun=False) is None
+    await fleet.trade()
+    assert all(each.store.broke(PAYER, begun=False) is None for each in fleet.replicas)
+    fleet.replicas[0].store.pay(PAYER, 0.0, 3.0)
+    await fleet.trade()
+    assert all(each.store.broke(PAYER, begun=False) is not None for each in fleet.replicas)
+
+
+async def test_a_new_period_begins_for_everybody() -> None:
+    fleet = Fleet(2)
+    fleet.replicas[0].store.pay(PAYER, 0.0, 12.0)
+    fleet.replicas[1].store.broke(PAYER, begun=False)
+    await fleet.trade()
+    assert fleet.replicas[1].store.broke(PAYER, begun=False) is not None
+    fleet.clock.advance(3600.0)
+    await fleet.trade()
+    assert all(each.store.broke(PAYER, begun=False) is None for each in fleet.replicas)
+    await fleet.trade()
+    assert all(each.store.broke(PAYER, begun=False) is None for each in fleet.replicas)
+
+
+async def test_a_newcomer_hears_what_was_spent_and_a_flushed_medium_is_told() -> None:
+    fleet = Fleet(2)
+    fleet.replicas[0].store.pay(PAYER, 0.0, 12.0)
+    await fleet.trade()
+    fleet.medium.ledger.__init__()  # type: ignore[misc]
+    await fleet.trade()
+    newcomer = fleet.start("new")
+    newcomer.store.broke(PAYER, begun=False)
+    await newcomer.trade()
+    assert newcomer.store.broke(PAYER, begun=False) is not None
+
+
+async def test_what_was_spent_while_nobody_could_be_told_is_told_once() -> None:
+    fleet = Fleet(2)
+    await fleet.trade()
+    fleet.medium.trouble = gone
+    for _ in range(3):
+        fleet.replicas[0].store.pay(PAYER, 0.0, 1.0)
+        await fleet.replicas[0].trade()
+    fleet.medium.trouble = lambda: None
+    fleet.replicas[1].store.broke(PAYER, begun=False)
+    await fleet.trade(3)
+    assert [each.store.spending[PAYER.name].spent for each in fleet.replicas] == [3.0, 3.0]
 
 
 # Degrading.

@@ -38,6 +38,18 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (errors.ConnectionError, "unreachable"),
     (OSError, "unreachable"),
 )
+_CODES = {
+    "NOAUTH": "auth",
+    "WRONGPASS": "auth",
+    "NOPERM": "auth",
+    "OOM": "out_of_memory",
+    "MISCONF": "read_only",
+    "READONLY": "read_only",
+    "LOADING": "loading",
+    "CLUSTERDOWN": "failing_over",
+    "MASTERDOWN": "failing_over",
+}
+"""What the server's errors begin with, for those that the client library has no kind for."""
 
 
 class Script:
@@ -65,7 +77,8 @@ class RedisMedium:
         self._cool = Script("cool.lua")
         self._leave = Script("leave.lua")
         self._keys = [
-            self._prefix + name for name in ("replicas", "cooldowns", "trials", "recovered", "spent", "spent-at")
+            self._prefix + name
+            for name in ("replicas", "cooldowns", "trials", "recovered", "spent", "spent-at", "spent-until")
         ]
         self._lifetimes = [round(each * 1000) for each in lifetimes]
 
@@ -153,6 +166,5 @@ def _medium_error(error: Exception) -> MediumError:
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return MediumError(reason, text)
-    if text.startswith(("OOM", "MISCONF")):
-        return MediumError("out_of_memory" if text.startswith("OOM") else "read_only", text)
-    return MediumError("error", text)
+    code = "NOAUTH" if "unauthenticated" in text else text.partition(" ")[0]
+    return MediumError(_CODES.get(code, "error"), text)

@@ -2,7 +2,7 @@
 -- What is kept, and for how long, is in docs/redis.md. Moments are milliseconds of this server's clock. What stems from
 -- the future was written before that clock was set back, and is dropped.
 --
--- KEYS: replicas, cooldowns, trials, recovered, spent, spent-at, applied:REPLICA
+-- KEYS: replicas, cooldowns, trials, recovered, spent, spent-at, spent-until, applied:REPLICA
 -- ARGV: replica, batch, then in milliseconds: lease, minute, trial lease, trial offer, for how long a sequence is kept
 
 local me, batch = ARGV[1], cjson.decode(ARGV[2])
@@ -99,6 +99,16 @@ end
 local function set_spent(name, total)
     redis.call('HSET', KEYS[5], name, string.format('%.17g', total))
     redis.call('ZADD', KEYS[6], now, name)
+    local number, length = string.match(name, '@(%d+)/(%d+)$')
+    if length and length ~= '0' then
+        redis.call('ZADD', KEYS[7], (number + 1) * length * 1000 + DAY, name)
+    end
+end
+
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now, 'LIMIT', 0, 100)) do
+    redis.call('HDEL', KEYS[5], name)
+    redis.call('ZREM', KEYS[6], name)
+    redis.call('ZREM', KEYS[7], name)
 end
 
 for name, total in pairs(batch.known) do
@@ -106,7 +116,7 @@ for name, total in pairs(batch.known) do
         set_spent(name, total)
     end
 end
-local acknowledged = tonumber(redis.call('GET', KEYS[7]) or 0)
+local acknowledged = tonumber(redis.call('GET', KEYS[8]) or 0)
 if batch.sequence > acknowledged then
     acknowledged = batch.sequence
     for name, amount in pairs(batch.spent) do
@@ -120,7 +130,7 @@ if batch.sequence > acknowledged then
         end
     end
     if next(batch.spent) then
-        redis.call('SET', KEYS[7], acknowledged, 'PX', kept)
+        redis.call('SET', KEYS[8], acknowledged, 'PX', kept)
     end
 end
 
