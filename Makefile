@@ -44,9 +44,11 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 	$(COMPILE) -o requirements/tools.txt requirements/tools.in
 	@! grep -n '://' requirements/*.txt
 
-docs: $(VENV)/run.stamp ## make docs/metrics.md and the table of docs/deploy.md anew from the code
+docs: $(VENV)/run.stamp ## make docs/metrics.md, the dashboard and the table of docs/deploy.md anew from the code
 	$(BIN)/python -m router.telemetry.page >docs/metrics.md.new
+	$(BIN)/python -m deploy.grafana.dashboard >deploy/grafana/llm-router.json.new
 	@mv docs/metrics.md.new docs/metrics.md
+	@mv deploy/grafana/llm-router.json.new deploy/grafana/llm-router.json
 	$(BIN)/python -m tests.deploy.values_table
 
 tools: .tools/stamp ## helm, kubectl and the linters that tests/deploy runs, into .tools
