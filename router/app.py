@@ -39,7 +39,9 @@ from router.telemetry.bus import EventBus
 from router.telemetry.lag import LoopLag
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics, Sample
+from router.telemetry.otlp import OtlpSender
 from router.telemetry.sources import ProcessFigures, deployments, queues
+from router.telemetry.tracing import Tracing
 from router.upstream.base import Upstream
 from router.upstream.client import HttpUpstream
 from router.upstream.figures import figures
@@ -60,11 +62,14 @@ class App:
         self._settings = settings
         self._keys = keys_of(config)
         self.log = Log()
-        self._access_log = AccessLog(settings.access_log) if settings.access_log else None
+        self._access_log = access_log_of(config)
+        self._tracing = tracing_of(config, rng, self.log)
         observe = EventBus()
         self.log.listen(observe)
         if self._access_log is not None:
             observe.on(Finished, self._access_log)
+        if self._tracing is not None:
+            observe.on(Finished, self._tracing)
         store = MemoryStore(clock, observe, time.time)
         store.configure(config.catalogue)
         self._sharing = sharing_of(config, store, observe, clock, rng)
@@ -92,6 +97,7 @@ class App:
             time.time,
             rng,
             settings.max_concurrent_requests,
+            self._tracing.begin if self._tracing is not None else None,
         )
         metrics.read(partial(deployments, store.candidates, clock))
         metrics.read(partial(queues, runner.queue.waiting, metrics.family("router_queue_left_total")))
@@ -126,6 +132,9 @@ class App:
         if sharing is not None:
             for reason, count in sharing.failures.items():
                 yield "router_state_failures_total", (reason,), float(count)
+        if self._tracing is not None:
+            yield "router_traces_total", ("sent",), float(self._tracing.sent)
+            yield "router_traces_total", ("dropped",), float(self._tracing.dropped)
 
     async def start(self) -> int:
         """Listen; returns the port. Raises OSError."""
@@ -153,6 +162,8 @@ class App:
         self.log.logger.info("stopped")
         if self._access_log is not None:
             self._access_log.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self.log.close()
 
 
@@ -170,6 +181,22 @@ def sharing_of(config: Config, store: MemoryStore, observe: EventBus, clock: Clo
     for kind in HEARS:
         observe.on(kind, sharing.outbox)
     return sharing
+
+
+def access_log_of(config: Config) -> AccessLog | None:
+    """Raises OSError where its file cannot be opened."""
+    path, files = config.settings.server.access_log, config.settings.telemetry.access_log
+    return None if path is None else AccessLog(path, files.max_bytes, files.files)
+
+
+def tracing_of(config: Config, rng: Random, log: Log) -> Tracing | None:
+    """None where nothing is traced. Raises ImportError where the extra `otel` is missing."""
+    settings = config.settings.telemetry.tracing
+    if settings.endpoint is None:
+        return None
+    headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    sender = OtlpSender(settings.endpoint, headers, settings.service_name, settings.timeout)
+    return Tracing(sender, settings.sample_ratio, settings.content, rng, log.traces)
 
 
 def keys_of(config: Config) -> list[Key]:

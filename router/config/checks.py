@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path as FilePath
 
 from router.config.document import Path
@@ -44,6 +45,17 @@ def check(
     _check_keys(settings, problems)
     _check_state(settings, problems)
     _check_listening(settings, problems)
+    _check_tracing(settings, problems)
+
+
+def _check_tracing(settings: Settings, problems: Problems) -> None:
+    tracing = settings.telemetry.tracing
+    if tracing.endpoint is not None and not _is_installed("opentelemetry", "exporter"):
+        problems.add(("telemetry", "tracing", "endpoint"), "needs the extra otel: pip install 'llm-router[otel]'")
+
+
+def _is_installed(package: str, module: str) -> bool:
+    return find_spec(package) is not None and find_spec(f"{package}.{module}") is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -30,6 +30,7 @@ from router.config.fields import (
 )
 from router.config.schema_deployment import DeploymentSettings, Limit
 from router.config.schema_routing import ModelSettings, RoutingSettings
+from router.config.schema_telemetry import TelemetrySettings
 
 
 class ServerSettings(Section):
@@ -127,6 +128,8 @@ class Settings(Section):
     """Who may use it."""
     state: StateSettings = StateSettings()
     """What replicas share."""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """What the router tells of itself."""
     routing: RoutingSettings = RoutingSettings()
     """How a deployment is chosen and what happens when it fails."""
     models: dict[str, ModelSettings] = Field(default_factory=dict)

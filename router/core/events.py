@@ -10,6 +10,7 @@ from router.core.errors import FailureKind
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
 from router.core.quota import Allowances
+from router.core.trace import Trace
 from router.core.types import Kind, Usage
 
 
@@ -94,7 +95,7 @@ class Finished:
     `client_gone`, `broken`; times in seconds, `received` on the wall clock; `upstream` is the time spent waiting for
     deployments, `waited` that for anything else (the client's body, a slot, the next retry), `last_attempt` how long
     the last attempt took; `cost` in US dollars, None where unknown; `allowances` what its key had left, None without
-    limits.
+    limits; `trace` its spans, None where tracing is off.
     """
 
     request_id: str
@@ -119,6 +120,7 @@ class Finished:
     waited: float = 0.0
     last_attempt: float = 0.0
     allowances: Allowances | None = None
+    trace: Trace | None = None
 
 
 Event = (

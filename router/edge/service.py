@@ -10,12 +10,16 @@ from typing import Protocol
 from router.core.clock import Clock
 from router.core.errors import RouterError
 from router.core.events import Finished, Observer
+from router.core.trace import Trace
 from router.core.types import Kind
 from router.edge.body import RequestBody
 from router.edge.errors import internal_error
 from router.edge.fields import request_id
 from router.edge.inference import Inference
 from router.flow.exchange import Exchange
+
+BeginTrace = Callable[[Mapping[str, str], float], Trace]
+"""Gives the trace of a request, from its header and the moment (clock seconds) it began."""
 
 Log = Callable[[str, BaseException], None]
 """Where an error that nobody foresaw goes: its request id, and itself."""
@@ -40,8 +44,10 @@ class Service:
         wall_clock: Clock,
         rng: Random,
         max_concurrent_requests: int,
+        begin_trace: BeginTrace | None = None,
     ) -> None:
-        """`clock` runs steadily; `wall_clock` gives seconds since 1970, for the log."""
+        """`clock` runs steadily; `wall_clock` gives seconds since 1970, for the log. Without `begin_trace` nothing is
+        traced."""
         self.inference = inference
         self.in_flight = 0
         self.draining = False
@@ -50,6 +56,7 @@ class Service:
         self._clock = clock
         self._wall_clock = wall_clock
         self._rng = rng
+        self._begin_trace = begin_trace
         self._max_concurrent_requests = max_concurrent_requests
 
     async def handle(self, kind: Kind, headers: Mapping[str, str], body: RequestBody, exchange: EdgeExchange) -> None:
@@ -57,6 +64,8 @@ class Service:
         record = Finished(request_id(headers, f"req-{self._rng.getrandbits(96):024x}"), kind)
         record.received = self._wall_clock()
         began = self._clock()
+        if self._begin_trace is not None:
+            record.trace = self._begin_trace(headers, began)
         self.in_flight += 1
         try:
             if self.in_flight > self._max_concurrent_requests:

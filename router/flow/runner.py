@@ -21,6 +21,7 @@ from router.dialects.base import Dialect, InferenceRequest
 from router.dialects.recognise import read_again
 from router.flow.accounting import book
 from router.flow.admission import Gate
+from router.flow.copying import Copying
 from router.flow.exchange import Exchange
 from router.flow.prompter import Prompter
 from router.flow.queue import Blocked, Queue, Ticket, blocked
@@ -75,6 +76,9 @@ class Runner:
         routes = self._state.routes
         failover = Failover(route, group, routes.catalogue, self._rng, self._rejected)
         served_by = group
+        if record.trace is not None and record.trace.content:
+            record.trace.asked = request.raw
+            exchange = Copying(exchange, record.trace)
         while True:
             if policy is None or failover.attempts:
                 turn = self._turn(routes, failover, route)
@@ -155,6 +159,7 @@ class Runner:
     ) -> bool:
         """Send once, and settle. True where the client has its answer, be it a broken one."""
         deployment = deployment_of(step.group, step.candidate.deployment)
+        trace, span_id = record.trace, 0
         asked = began = self._clock()
         answered: float | None = None
         timing = self._timing(route, step, began)
@@ -168,6 +173,9 @@ class Runner:
                 request = await self._prompter.prepare(request, deployment)
             dialect = self._dialects[deployment.dialect]
             wire = dialect.encode(request, deployment, lease.key)
+            if trace is not None:
+                span_id = trace.new_span()
+                wire = wire._replace(head=trace.head(wire.head, span_id))
             outcome = CLIENT_GONE
             asked = self._clock()
             response = await self._upstreams[wire.origin.scheme].send(wire, timing)
@@ -194,6 +202,8 @@ class Runner:
             duration = record.last_attempt = ended - began
             record.upstream += (ended if answered is None else answered) - asked
             self._state.settle(lease, outcome)
+            if trace is not None:
+                trace.attempted(step.group.name, deployment, told, began, ended, span_id)
             self._observer(Attempted(step.group.name, deployment.id, deployment.provider, told, duration, selection))
             if self.queue:
                 self.queue.freed(deployment.backend)

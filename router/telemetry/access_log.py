@@ -9,19 +9,17 @@ from datetime import UTC, datetime
 import orjson
 
 from router.core.events import Finished
+from router.telemetry.files import RotatingFile
 from router.telemetry.writer import LineWriter
 
 
 class AccessLog:
     """Called with every finished request. `path` is a file's, or `-` for standard output."""
 
-    def __init__(self, path: str) -> None:
-        """Raises OSError where the file cannot be opened."""
-        if path == "-":
-            self._descriptor, self._close = sys.stdout.fileno(), False
-        else:
-            self._descriptor, self._close = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), True
-        self._writer: LineWriter[Finished] = LineWriter(render, self._write)
+    def __init__(self, path: str, max_bytes: int = 0, files: int = 0) -> None:
+        """`max_bytes` and `files`: see `RotatingFile`. Raises OSError where the file cannot be opened."""
+        self._file = None if path == "-" else RotatingFile(path, max_bytes, files)
+        self._writer: LineWriter[Finished] = LineWriter(render, self._file.write if self._file else _write_out)
 
     @property
     def dropped(self) -> int:
@@ -33,13 +31,14 @@ class AccessLog:
 
     def close(self) -> None:
         self._writer.close()
-        if self._close:
-            os.close(self._descriptor)
+        if self._file is not None:
+            self._file.close()
 
-    def _write(self, lines: bytes) -> None:
-        view = memoryview(lines)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+
+def _write_out(lines: bytes) -> None:
+    view = memoryview(lines)
+    while view:
+        view = view[os.write(sys.stdout.fileno(), view) :]
 
 
 def render(event: Finished) -> bytes:
@@ -72,4 +71,7 @@ def render(event: Finished) -> bytes:
         "first_token": None if event.first_token is None else round(event.first_token, 6),
         "upstream": round(event.upstream, 6),
     }
+    if event.trace is not None:
+        line["trace_id"] = f"{event.trace.trace_id:032x}"
+        line["span_id"] = f"{event.trace.span_id:016x}"
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

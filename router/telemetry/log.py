@@ -59,6 +59,13 @@ class Log:
         """An error that nobody foresaw while serving a request."""
         self.logger.error("unforeseen error", request_id=request_id, exc_info=error)
 
+    def traces(self, delivered: bool) -> None:
+        """Traces reach the collector again, or no longer."""
+        if delivered:
+            self.logger.info("traces are delivered again")
+        else:
+            self.logger.warning("traces are not delivered: the collector does not answer, or refuses them")
+
     def close(self) -> None:
         self._writer.close()
 

@@ -145,6 +145,8 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
         _gauge("router_build_info", "Always 1.", "version", merge="max"),
         _counter("router_access_log_dropped_lines_total", "Access log lines dropped, the queue being full or the file "
                  "not writable."),
+        _counter("router_traces_total", "Requests whose spans were sent to the collector, or dropped; nothing without "
+                 "tracing.", "outcome"),
         _counter("router_log_dropped_lines_total", "Lines of the router's own log dropped."),
         _counter("process_cpu_seconds_total", "Processor time, user and system.", unit="seconds"),
         _gauge("process_resident_memory_bytes", "Resident memory.", unit="bytes"),

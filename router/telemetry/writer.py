@@ -1,4 +1,4 @@
-"""A thread that writes log lines, so that a slow disk or pipe never holds up a request."""
+"""Threads that write what the event loop hands them: a slow disk, pipe or collector never holds up a request."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ BATCH_SECONDS = 0.05
 T = TypeVar("T")
 
 
-class LineWriter(Generic[T]):
-    """Takes values on the event loop; renders and writes them on a thread, in batches. When full it drops, and counts.
+class BatchWriter(Generic[T]):
+    """Takes values on the event loop; hands them to `write` on a thread, in batches. When full it drops, and counts.
 
-    `render` makes a line of a value, `write` gets a batch of lines; both run on the thread. An error of `write` costs
-    that batch, which then counts as dropped.
+    `write` returns how many values of its batch are lost; an error of it costs them all. `most` values wait at most;
+    a batch is what has come in `seconds`.
     """
 
-    def __init__(self, render: Callable[[T], bytes], write: Callable[[bytes], object]) -> None:
+    def __init__(self, write: Callable[[list[T]], int], name: str, most: int, seconds: float) -> None:
         self.dropped = 0
-        self._render = render
+        self.written = 0
         self._write = write
+        self._most = most
+        self._seconds = seconds
         self._queue: deque[T] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, value: T) -> None:
-        """Queue one line. Never waits."""
-        if len(self._queue) >= QUEUE_LINES:
+        """Queue one value. Never waits."""
+        if len(self._queue) >= self._most:
             self.dropped += 1
             return
         self._queue.append(value)
@@ -48,21 +50,38 @@ class LineWriter(Generic[T]):
     def _run(self) -> None:
         while True:
             self._wake.wait()
-            self._closing.wait(BATCH_SECONDS)
+            self._closing.wait(self._seconds)
             self._wake.clear()
             self._flush()
             if self._closing.is_set() and not self._queue:
                 return
 
     def _flush(self) -> None:
-        lines = []
+        values = []
         while self._queue:
-            value = self._queue.popleft()
+            values.append(self._queue.popleft())
+        try:
+            lost = self._write(values) if values else 0
+        except Exception:  # a full disk, or a pipe that was closed: a ValueError
+            lost = len(values)
+        self.dropped += lost
+        self.written += len(values) - lost
+
+
+class LineWriter(BatchWriter[T]):
+    """Lines. `render` makes one of a value, `write` gets a batch of them; both run on the thread."""
+
+    def __init__(self, render: Callable[[T], bytes], write: Callable[[bytes], object]) -> None:
+        self._render = render
+        self._write_lines = write
+        super().__init__(self._lines, "log-writer", QUEUE_LINES, BATCH_SECONDS)
+
+    def _lines(self, values: list[T]) -> int:
+        lines = []
+        for value in values:
             try:
                 lines.append(self._render(value))
             except Exception:  # one bad value is one line lost, not the log
-                self.dropped += 1
-        try:
-            self._write(b"".join(lines))
-        except Exception:  # a full disk, or a pipe that was closed: a ValueError
-            self.dropped += len(lines)
+                continue
+        self._write_lines(b"".join(lines))
+        return len(values) - len(lines)

@@ -104,7 +104,7 @@ def test_a_file_that_serves_nothing_is_refused(text: str, expected: str) -> None
 
 def test_a_problem_is_one_line_whatever_the_keys_hold() -> None:
     assert problems('"a\\nb": 1\n' + MODELS) == [
-        r"router.yaml:1:1: 'a\nb': unknown key; known are server, auth, state, routing, models, model_list"
+        r"router.yaml:1:1: 'a\nb': unknown key; known are server, auth, state, telemetry, routing, models, model_list"
     ]
 
 

@@ -15,6 +15,7 @@ import orjson
 from router.app import App
 from router.config.load import Config
 from router.config.schema import AuthSettings, ServerSettings
+from router.config.schema_telemetry import TelemetrySettings
 from router.core.catalogue import Catalogue
 from router.core.types import Deployment, ModelGroup, RoutingPolicy
 from router.dialects.mock.behaviour import Behaviour
@@ -101,13 +102,16 @@ async def open_house(
     wildcards: Sequence[ModelGroup] = (),
     keys: Sequence[Mapping[str, Any]] = (),
     master_key: str = "",
+    telemetry: Mapping[str, Any] | None = None,
     **server: Any,
 ) -> AsyncIterator[House]:
     """A running router. `server` are settings of the section of that name."""
     given: dict[str, Any] = {"port": 0, "drain_delay": 0.0, "drain_seconds": 1.0, "access_log": str(log)} | server
     catalogue = Catalogue({item.name: item for item in groups or [group(inside())]}, aliases or {}, tuple(wildcards))
     settings = SimpleNamespace(
-        server=ServerSettings(**given), auth=AuthSettings.model_validate({"keys": keys, "master_key": master_key})
+        server=ServerSettings(**given),
+        auth=AuthSettings.model_validate({"keys": keys, "master_key": master_key}),
+        telemetry=TelemetrySettings.model_validate(telemetry or {}),
     )
     app = App(cast(Config, SimpleNamespace(settings=settings, catalogue=catalogue)))
     house = House(app, await app.start(), log)

@@ -13,7 +13,7 @@ from router.core.simulator.model import TracedRequest
 from router.core.types import Usage
 from router.simulate.errors import SimulateError
 from router.simulate.traces import Trace, at_rate, read_trace
-from router.telemetry.access_log import render
+from router.telemetry.access_log import AccessLog, render
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -116,3 +116,15 @@ def test_what_is_no_trace_is_told_with_its_line(tmp_path: Path, text: str, told:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(SimulateError, match="cannot read the trace: No such file"):
         read_trace(tmp_path / "none.csv")
+
+
+def test_a_log_that_was_put_aside_can_be_replayed(tmp_path: Path) -> None:
+    log = AccessLog(str(tmp_path / "access.log"), max_bytes=1000, files=5)
+    for number in range(8):
+        log(Finished(f"r{number}", "chat", model="gpt", usage=Usage(100 + number, 20), received=1e9 + number))
+    log.close()
+    assert (tmp_path / "access.log.1").exists()
+    found = sorted(
+        one.prompt_tokens for path in tmp_path.iterdir() if path.stat().st_size for one in read_trace(path).requests
+    )
+    assert found == [100 + number for number in range(8)]
