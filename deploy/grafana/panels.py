@@ -122,8 +122,8 @@ MONEY = (
           ((_rate("router_key_tokens_total", "key, team"), "{{key}} {{team}}"),), stacked=True),
     Panel("Cost by key and team", "US dollars an hour by the client's key and its team.", "currencyUSD",
           ((f"{_rate('router_key_cost_usd_total', 'key, team')} * 3600", "{{key}} {{team}}"),), stacked=True),
-    Panel("Cost that is not known, or estimated", "Requests a second that are missing from the cost for want of a price, "
-          "and those whose tokens upstream did not tell.", "reqps",
+    Panel("Cost that is not known, or estimated", "Requests a second that are missing from the cost for want of a "
+          "price, and those whose tokens upstream did not tell.", "reqps",
           ((_rate("router_cost_unknown_total", "model"), "{{model}} unknown"),
            (_rate("router_usage_estimated_total", "model"), "{{model}} estimated"))),
     Panel("Requests by key", "Requests finished a second by the client's key, and how.", "reqps",
@@ -159,7 +159,8 @@ ROUTER = (
     Panel("Connections closed", "A second, by reason; and replies refused for their form.", "cps",
           ((_rate("router_upstream_closed_total", "reason"), "{{reason}}"),
            ("sum(rate(router_upstream_refused_replies_total{$S}[$R]))", "reply refused"))),
-    Panel("Lines dropped", "Log lines a second that could not be written, and traces that the collector did not take.", "cps",
+    Panel("Lines dropped", "Log lines a second that could not be written, and traces that the collector did not take.",
+          "cps",
           (("sum(rate(router_access_log_dropped_lines_total{$S}[$R])) or vector(0)", "access log"),
            ("sum(rate(router_log_dropped_lines_total{$S}[$R]))", "own log"),
            ('sum(rate(router_traces_total{$S, outcome="dropped"}[$R])) or vector(0)', "traces"))),
