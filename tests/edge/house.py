@@ -14,7 +14,7 @@ import orjson
 
 from router.app import App
 from router.config.load import Config
-from router.config.schema import AuthSettings, ServerSettings
+from router.config.schema import AuthSettings, ServerSettings, Settings
 from router.config.schema_telemetry import TelemetrySettings
 from router.core.catalogue import Catalogue
 from router.core.types import Deployment, ModelGroup, RoutingPolicy
@@ -108,7 +108,7 @@ async def open_house(
     """A running router. `server` are settings of the section of that name."""
     given: dict[str, Any] = {"port": 0, "drain_delay": 0.0, "drain_seconds": 1.0, "access_log": str(log)} | server
     catalogue = Catalogue({item.name: item for item in groups or [group(inside())]}, aliases or {}, tuple(wildcards))
-    settings = SimpleNamespace(
+    settings = Settings(
         server=ServerSettings(**given),
         auth=AuthSettings.model_validate({"keys": keys, "master_key": master_key}),
         telemetry=TelemetrySettings.model_validate(telemetry or {}),
