@@ -24,6 +24,7 @@ async def test_a_served_request_is_one_line_with_all_its_facts(house: Open, body
         "event": "request", "request_id": "r-1", "kind": "chat", "key": "search", "team": None, "model": "m",
         "served_by": "m", "deployment": "east", "provider": "mock", "stream": body is STREAM, "status": 200,
         "outcome": "ok", "error": None, "attempts": 1, "prompt_tokens": 2, "completion_tokens": 7, "cost": 9.0,
+        "cached_tokens": 0, "reasoning_tokens": 0, "audio_tokens": 0, "usage_estimated": False,
     }  # fmt: skip
     assert 0 <= times["upstream"] <= times["duration"] < 5
     assert (times["first_token"] is not None) == (body is STREAM)
