@@ -150,9 +150,9 @@ def serve(container: Container) -> None:
             say(f"{' '.join(command)} is healthy after {took:.1f} s, as {container.user}, on a read-only root")
             url = f"http://127.0.0.1:{port}/v1/chat/completions"
             body = {"model": "demo", "messages": [{"role": "user", "content": "Hello!"}]}
-            status, _ = fetch(url, body)
+            status, _ = fetch(url, body, "POST")
             assert status == 401, status
-            status, text = fetch(url, body, headers={"authorization": f"Bearer {KEY}"})
+            status, text = fetch(url, body, "POST", key=KEY)
             assert status == 200, text
             say(f"answered: {json.loads(text)['choices'][0]['message']['content'][:60]}")
         finally:

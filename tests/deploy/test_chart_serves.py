@@ -18,10 +18,9 @@ BODY = {"model": "demo", "messages": [{"role": "user", "content": "Hello!"}]}
 MINIMAL = CHART / "ci/minimal-values.yaml"
 
 
-def ask(router: Router, key: str | None) -> int:
+def ask(router: Router, key: str, model: str = "demo") -> int:
     """Status of one chat completion."""
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    return fetch(f"{router.url}/chat/completions", BODY, headers=headers)[0]
+    return fetch(f"{router.url}/chat/completions", BODY | {"model": model}, "POST", key=key)[0]
 
 
 def test_the_rendered_pod_answers_those_who_have_a_key(manifests: list[Document], tmp_path: Path) -> None:
@@ -31,7 +30,7 @@ def test_the_rendered_pod_answers_those_who_have_a_key(manifests: list[Document]
         assert fetch(f"{router.root}/health/ready")[0] == 200
         keys = [key for name, key in pod.keys.items() if name in ("master-key", "search-team-key")]
         assert [ask(router, key) for key in keys] == [200]
-        assert ask(router, None) == 401
+        assert ask(router, "") == 401
         assert ask(router, "sk-wrong") == 401
         (listening,) = [event for event in router.events() if event["event"] == "listening"]
         assert listening["host"] == "0.0.0.0"

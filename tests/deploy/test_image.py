@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
 
 from tests.deploy.recipe import Stage, stages
 from tests.deploy.tooling import ROOT, output
@@ -36,6 +41,29 @@ def test_only_locked_packages_are_installed() -> None:
 
 def test_it_runs_as_nobody_in_particular() -> None:
     assert final().said("USER") == "65532:65532"
+
+
+def test_the_package_holds_every_file_of_the_checkout(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "router", source / "router", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    wheel: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        tmp_path,
+        source,
+    ]
+    subprocess.run(wheel, check=True, timeout=100, stdout=subprocess.DEVNULL)
+    (built,) = tmp_path.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(built).namelist() if name.startswith("router/")}
+    assert packed == {str(path.relative_to(source)) for path in (source / "router").rglob("*") if path.is_file()}
 
 
 def test_docker_sees_only_what_the_recipe_copies() -> None:

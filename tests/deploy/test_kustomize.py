@@ -41,4 +41,4 @@ def test_its_pod_answers(plain: list[Document], tmp_path: Path) -> None:
     pod = Pod(plain, tmp_path)
     with pod.running() as router:
         assert ask(router, pod.keys["master-key"]) == 200
-        assert ask(router, None) == 401
+        assert ask(router, "") == 401

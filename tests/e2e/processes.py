@@ -40,17 +40,11 @@ def run(*arguments: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedPr
     )
 
 
-def fetch(
-    url: str,
-    body: object = None,
-    method: str | None = None,
-    timeout: float = 10,
-    headers: Mapping[str, str] | None = None,
-) -> tuple[int, bytes]:
-    """Status and body of one request: a POST where there is a body."""
+def fetch(url: str, body: object = None, method: str = "GET", timeout: float = 10, key: str = "") -> tuple[int, bytes]:
+    """Status and body of one request."""
     data = None if body is None else json.dumps(body).encode()
-    sent = {"content-type": "application/json", **(headers or {})}
-    asked = urllib.request.Request(url, data, sent, method=method)
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {key}"} if key else {})
+    asked = urllib.request.Request(url, data, headers, method=method)
     try:
         with urllib.request.urlopen(asked, timeout=timeout) as reply:
             return reply.status, reply.read()
