@@ -12,6 +12,8 @@ from tests.deploy.tooling import SECRETS, Document, environment_of, of_kind, pod
 from tests.e2e.processes import Router, router_process
 
 CONFIG = "/etc/llm-router"
+NOBODY = "127.0.0.1:1"
+"""An address where nothing listens."""
 
 
 def project(folder: Path, files: Mapping[str, str], version: str = "1") -> None:
@@ -29,8 +31,8 @@ def project(folder: Path, files: Mapping[str, str], version: str = "1") -> None:
 class Pod:
     """The router's pod of `manifests`, its volumes below `folder`. What a Secret of the user's holds is made up."""
 
-    def __init__(self, manifests: list[Document], folder: Path, redis: str | None = None) -> None:
-        """`redis`: host:port in place of the one that the manifests name."""
+    def __init__(self, manifests: list[Document], folder: Path, redis: str = NOBODY) -> None:
+        """`redis`: what is there in place of the Redis that the manifests name."""
         self.folder = folder
         self.config = folder / "config"
         self.secrets = folder / "secrets"
@@ -44,9 +46,9 @@ class Pod:
         project(self.secrets, self.keys)
         assert pod["containers"][0]["args"] == ["serve", "--config", f"{CONFIG}/router.yaml"]
         self.env = {name: self._here(value) for name, value in env.items() if _is_built(name)}
-        url = self.env.get("ROUTER__STATE__REDIS_URL")
-        if redis and url:
-            self.env["ROUTER__STATE__REDIS_URL"] = re.sub(r"[-\w]+:6379", redis, url)
+        if "ROUTER__STATE__REDIS_URL" in self.env:
+            url = self.env["ROUTER__STATE__REDIS_URL"]
+            self.env["ROUTER__STATE__REDIS_URL"] = re.sub(r"[-\w.]+:\d+(?=/\d)", redis, url)
 
     @contextmanager
     def running(self, **more: str) -> Iterator[Router]:
