@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,14 +25,28 @@ def test_every_image_has_a_version_and_the_routers_is_its_own() -> None:
     assert all(tag and tag != "latest" for tag in tags.values())
 
 
+def test_every_file_it_mounts_is_there() -> None:
+    mounts = [mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])]
+    files = [mount for mount in mounts if mount.startswith(".")]
+    assert len(files) == 5
+    assert [name for name in files if not (COMPOSE / name).exists()] == []
+    assert (COMPOSE / SERVICES["router"]["build"]["context"] / "Dockerfile").is_file()
+
+
 def test_nothing_listens_beyond_this_machine() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_prometheus_takes_its_configuration() -> None:
-    assert "SUCCESS" in output("promtool", "check", "config", "--syntax-only", COMPOSE / "prometheus.yaml")
+def test_prometheus_takes_its_configuration_and_its_rules(tmp_path: Path) -> None:
+    for mount in SERVICES["prometheus"]["volumes"]:
+        source, _, target = mount.removesuffix(":ro").partition(":")
+        if source.startswith("."):
+            place = tmp_path / target.removeprefix("/etc/prometheus/")
+            place.symlink_to((COMPOSE / source).resolve())
+    said = output("promtool", "check", "config", tmp_path / "prometheus.yaml")
+    assert "SUCCESS: 2 rule files found" in said
     (job,) = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["router:4000"]}]
 
@@ -44,6 +59,8 @@ def test_grafana_is_told_of_prometheus_and_of_the_dashboard() -> None:
     (provider,) = yaml.safe_load((provisioning / "dashboards/llm-router.yaml").read_text())["providers"]
     mounts = dict(mount.split(":")[:2] for mount in SERVICES["grafana"]["volumes"])
     assert mounts["../grafana"] == provider["options"]["path"]
+    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (COMPOSE / "../grafana" / Path(home).name).is_file()
 
 
 def test_the_router_takes_its_configuration() -> None:
