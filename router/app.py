@@ -16,6 +16,7 @@ from secrets import token_hex
 
 from router.config.load import Config
 from router.config.schema import KeySettings
+from router.config.schema_deployment import strict_of
 from router.core.clock import Clock
 from router.core.events import Finished
 from router.core.redis_address import parse_redis_url
@@ -34,6 +35,7 @@ from router.flow.runner import Runner
 from router.state.memory import MemoryStore
 from router.state.outbox import HEARS
 from router.state.sharing import Sharing
+from router.state.strict import StrictLimits
 from router.telemetry.access_log import AccessLog
 from router.telemetry.bus import EventBus
 from router.telemetry.lag import LoopLag
@@ -73,7 +75,8 @@ class App:
         store = MemoryStore(clock, observe, time.time)
         store.configure(config.catalogue)
         self._sharing = sharing_of(config, store, observe, clock, rng)
-        self._sharing_task: asyncio.Task[None] | None = None
+        self._strict = store.strict
+        self._background: list[asyncio.Task[None]] = []
         self.metrics = metrics = Metrics()
         metrics.listen(observe)
         self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
@@ -135,12 +138,17 @@ class App:
         if self._tracing is not None:
             yield "router_traces_total", ("sent",), float(self._tracing.sent)
             yield "router_traces_total", ("dropped",), float(self._tracing.dropped)
+        if self._strict is not None:
+            for outcome, count in self._strict.outcomes.items():
+                yield "router_state_strict_total", (outcome,), float(count)
 
     async def start(self) -> int:
         """Listen; returns the port. Raises OSError."""
         self._lag.start()
         if self._sharing is not None:
-            self._sharing_task = asyncio.create_task(self._sharing.run())
+            self._background.append(asyncio.create_task(self._sharing.run()))
+        if self._strict is not None:
+            self._background.append(asyncio.create_task(self._strict.run()))
         port = await self._listener.start(self._settings.host, self._settings.port)
         self.log.logger.info(
             "listening", host=self._settings.host, port=port, keys=len(self._keys),
@@ -154,9 +162,10 @@ class App:
         self.log.logger.info("draining", delay=settings.drain_delay, seconds=settings.drain_seconds)
         await self._listener.drain(settings.drain_delay, settings.drain_seconds)
         self._lag.stop()
-        if self._sharing_task is not None:
-            self._sharing_task.cancel()
-            await asyncio.wait([self._sharing_task])
+        for task in self._background:
+            task.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
         for upstream in {id(item): item for item in self._upstreams.values()}.values():
             await upstream.close()
         self.log.logger.info("stopped")
@@ -174,10 +183,13 @@ def sharing_of(config: Config, store: MemoryStore, observe: EventBus, clock: Clo
     if not url:
         return None
     from router.state.redis.client import connect  # who shares nothing does not load it
+    from router.state.redis.exact import RedisExact
     from router.state.redis.medium import RedisMedium
 
-    medium = RedisMedium(partial(connect, parse_redis_url(url)), state.namespace)
+    connect_to = partial(connect, parse_redis_url(url))
+    medium = RedisMedium(connect_to, state.namespace)
     sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval)
+    store.strict = StrictLimits(RedisExact(connect_to, state.namespace), lambda: sharing.degraded)
     for kind in HEARS:
         observe.on(kind, sharing.outbox)
     return sharing
@@ -212,7 +224,7 @@ def keys_of(config: Config) -> list[Key]:
 def principal_of(key: KeySettings) -> Principal:
     """Who a configured key stands for, and within which limits."""
     rpm, tpm = (None if limit is None else limit.limit for limit in (key.rpm, key.tpm))
-    limits = Limits(rpm, tpm, key.max_parallel_requests)
+    limits = Limits(rpm, tpm, key.max_parallel_requests, strict_of(key.rpm, key.tpm))
     budget = None if key.max_budget is None else Budget(key.max_budget, key.budget_period)
     subject = None if limits == NO_LIMITS and budget is None else LimitSubject(KEY + key.name, limits, budget)
     return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject, team=key.team or "")

@@ -8,7 +8,7 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 
 from router.config.prices import PriceTable
-from router.config.schema_deployment import DeploymentSettings, TLSSettings
+from router.config.schema_deployment import DeploymentSettings, TLSSettings, strict_of
 from router.core.types import TLS, Deployment, Prices
 from router.dialects.mock.behaviour import Behaviour
 
@@ -48,6 +48,7 @@ def deployment_of(settings: DeploymentSettings, id_: str, weight: float, folder:
         rpm=None if settings.rpm is None else settings.rpm.limit,
         tpm=None if settings.tpm is None else settings.tpm.limit,
         max_parallel_requests=settings.max_parallel_requests,
+        strict=strict_of(settings.rpm, settings.tpm),
         options=behaviour if settings.provider == "mock" else None,
     )
 

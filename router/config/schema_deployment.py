@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -25,7 +25,7 @@ from router.config.fields import (
     Weight,
 )
 from router.config.upstream_fields import check_api_base, check_headers
-from router.core.types import Kind
+from router.core.types import Kind, Strict
 from router.dialects.mock.behaviour import check_step
 
 
@@ -47,12 +47,22 @@ class Limit(Section, json_schema_extra=_int_or_mapping):
     limit: Positive
     """Per minute."""
     strict: Switch = False
-    """Ask Redis on every request, for the few limits that must be exact."""
+    """Ask Redis on every request, for the few limits that must be exact. Without Redis it changes nothing."""
+    unavailable: Literal["open", "closed"] = "open"
+    """Where `strict` and Redis does not answer within 20 ms. `open`: the limit is kept as if it were not strict;
+    `closed`: 503."""
 
     @model_validator(mode="before")
     @classmethod
     def _from_number(cls, value: Any) -> Any:
         return value if isinstance(value, dict) else {"limit": value}
+
+
+def strict_of(rpm: Limit | None, tpm: Limit | None) -> Strict | None:
+    """What two limits have of strictness; None where neither is strict."""
+    strict = [limit for limit in (rpm, tpm) if limit is not None and limit.strict]
+    closed = any(limit.unavailable == "closed" for limit in strict)
+    return Strict(rpm is not None and rpm.strict, tpm is not None and tpm.strict, closed) if strict else None
 
 
 class TLSSettings(Section):

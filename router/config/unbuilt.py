@@ -19,8 +19,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "server.workers": "serving from more than one process",
         "server.admin_port": "a port for administration",
-        "auth.keys.*.rpm.strict": "an exact limit",
-        "auth.keys.*.tpm.strict": "an exact limit",
         "auth.keys.*.allow": "overriding a deployment's settings from the client",
         "auth.keys.*.allowed_hosts": "overriding a deployment's settings from the client",
         "routing.hedging.enabled": "hedging",
@@ -28,8 +26,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "models.*.hedging.enabled": "hedging",
         "models.*.drop_params": "dropping parameters",
         "model_list.*.api_version": "Azure's own API",
-        "model_list.*.rpm.strict": "an exact limit",
-        "model_list.*.tpm.strict": "an exact limit",
         "model_list.*.health_check": "checking health actively",
     }
 )

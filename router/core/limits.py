@@ -11,7 +11,7 @@ estimate, and refusing it would refuse it for ever.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -62,7 +62,7 @@ def spent_by(failure: FailureKind | None) -> Spent:
 class Reservation:
     """One request's part of a meter, settled exactly once."""
 
-    __slots__ = ("_meter", "_requests", "_tokens", "settled", "tokens")
+    __slots__ = ("_meter", "_requests", "_tokens", "corrected", "settled", "tokens")
 
     def __init__(self, meter: Meter, tokens: int, requests_at: Bucket | None, tokens_at: Bucket | None) -> None:
         self._meter = meter
@@ -70,6 +70,8 @@ class Reservation:
         self._tokens = tokens_at
         self.tokens = tokens
         self.settled = False
+        self.corrected: Callable[[int, int], None] | None = None
+        """Is told how many requests and tokens it took beyond what was reserved."""
 
     def settle(self, spent: Spent, usage: Usage | None) -> None:
         """Book what it took: `usage` where that is known, else by `spent`. Raises RuntimeError the second time."""
@@ -88,6 +90,9 @@ class Reservation:
                 meter.requests.correct(self._requests, -1)
         if over and self._tokens is not None and meter.tokens is not None:
             meter.tokens.correct(self._tokens, over)
+        if self.corrected is not None:
+            unsent = usage is None and spent is Spent.NOTHING
+            self.corrected(-1 if unsent else 0, over)
 
 
 class Admission(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from router.core.quota import Shortage
-from router.core.types import Limits
+from router.core.types import Limits, Strict
 from router.core.window import SECONDS, Window
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 TRADE = 0.1
 """Seconds to name where the siblings' part is in the way: by then there is news."""
+
+_NOT_STRICT = Strict()
 
 
 class Part:
@@ -50,43 +52,50 @@ class Part:
     def shortage(self, meter: Meter, limits: Limits, in_flight: int, now: float, tokens: int) -> Shortage | None:
         """As `Meter.shortage`; `in_flight` are this replica's own."""
         most, rpm, tpm = limits.max_parallel_requests, limits.rpm, limits.tpm
-        if most is not None and in_flight >= self._cap(most, self.own_in_flight, self.in_flight):
+        strict = limits.strict or _NOT_STRICT
+        if most is not None and in_flight >= self._cap(most, self.own_in_flight, self.in_flight, whole=False):
             return "parallel"
         window = meter.requests
-        cap = 0 if rpm is None else self._cap(rpm, self.own_requests, self.requests)
+        cap = 0 if rpm is None else self._cap(rpm, self.own_requests, self.requests, whole=strict.rpm)
         if rpm is not None and window is not None and window.total(now) >= cap:
             return "rpm"
         window = meter.tokens
-        if tpm is not None and window is not None and not self._has_room(window, now, tokens, tpm):
-            return "tpm"
-        return None
+        if tpm is None or window is None or self._has_room(window, now, tokens, tpm, whole=strict.tpm):
+            return None
+        return "tpm"
 
     def frees_at(self, meter: Meter, limits: Limits, now: float, tokens: int) -> float:
         """When a request of `tokens` might be within the limits on minutes: a guess, as the siblings' use is theirs."""
         moment = now
-        if limits.rpm is not None and meter.requests is not None:
-            cap = self._cap(limits.rpm, self.own_requests, self.requests)
-            moment = self._moment(meter.requests, now, 1, limits.rpm, cap, self.requests)
-        if limits.tpm is not None and meter.tokens is not None and not self._has_room(
-            meter.tokens, now, tokens, limits.tpm
-        ):  # fmt: skip
-            cap = self._cap(limits.tpm, self.own_tokens, self.tokens)
-            moment = max(moment, self._moment(meter.tokens, now, tokens, limits.tpm, cap, self.tokens))
+        strict = limits.strict or _NOT_STRICT
+        window, limit = meter.requests, limits.rpm
+        if limit is not None and window is not None:
+            cap = self._cap(limit, self.own_requests, self.requests, whole=strict.rpm)
+            moment = self._moment(window, now, 1, limit, cap, self.requests)
+        window, limit = meter.tokens, limits.tpm
+        if (
+            limit is not None
+            and window is not None
+            and not self._has_room(window, now, tokens, limit, whole=strict.tpm)
+        ):
+            cap = self._cap(limit, self.own_tokens, self.tokens, whole=strict.tpm)
+            moment = max(moment, self._moment(window, now, tokens, limit, cap, self.tokens))
         return moment
 
-    def _cap(self, limit: int, own: int, theirs: int) -> int:
-        """The most that this replica may have used of `limit` until the next trade."""
+    def _cap(self, limit: int, own: int, theirs: int, *, whole: bool) -> int:
+        """The most that this replica may have used of `limit` until the next trade; `whole`: all that is free, as the
+        exact count is kept elsewhere."""
         if self.alone:
             return max(limit // self.live, 1)
         headroom = limit - own - theirs
-        return own + (max(headroom // self.live, 1) if headroom > 0 else headroom)
+        return own + (headroom if whole or headroom <= 0 else max(headroom // self.live, 1))
 
-    def _has_room(self, window: Window, now: float, tokens: int, limit: int) -> bool:
+    def _has_room(self, window: Window, now: float, tokens: int, limit: int, *, whole: bool) -> bool:
         """One request may take all of the headroom, if it is the first since the last trade: large ones would never
         fit into a part of it."""
         total = window.total(now)
         tokens = min(tokens, limit)
-        if total + tokens <= self._cap(limit, self.own_tokens, self.tokens):
+        if total + tokens <= self._cap(limit, self.own_tokens, self.tokens, whole=whole):
             return True
         if self.alone:
             return total == 0

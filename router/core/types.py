@@ -44,12 +44,22 @@ class TLS:
 
 
 @dataclass(frozen=True, slots=True)
+class Strict:
+    """Which limits on minutes are asked for on every request; `closed`: refused where nobody can be asked."""
+
+    rpm: bool = False
+    tpm: bool = False
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """What may be used in any minute, and at once. None is unlimited."""
+    """What may be used in any minute, and at once. None is unlimited; `strict` None: none of them is strict."""
 
     rpm: int | None = None
     tpm: int | None = None
     max_parallel_requests: int | None = None
+    strict: Strict | None = None
 
 
 NO_LIMITS = Limits()
@@ -110,20 +120,21 @@ class Deployment:
     rpm: int | None = None
     tpm: int | None = None
     max_parallel_requests: int | None = None
+    strict: Strict | None = None
     template: PromptTemplate | None = None
     drop_params: bool = False
     max_tokens_name: str | None = None
     dialect: str = field(default="", init=False, repr=False, compare=False)
     """Which dialect speaks to it: the provider's, or the one around it that makes prompts."""
     limits: Limits | None = field(default=None, init=False, repr=False, compare=False)
-    """The three above in one, None without any: the deployment's own, but used up by all that its backend serves."""
+    """What of these is given, None without any: the deployment's own, but used up by all that its backend serves."""
 
     def __post_init__(self) -> None:
         if not self.backend:
             object.__setattr__(self, "backend", backend_of(self))
         object.__setattr__(self, "place", hash_of(self.backend))
         object.__setattr__(self, "dialect", self.provider if self.template is None else self.provider + PROMPTED)
-        limits = Limits(self.rpm, self.tpm, self.max_parallel_requests)
+        limits = Limits(self.rpm, self.tpm, self.max_parallel_requests, self.strict)
         if limits != NO_LIMITS:
             object.__setattr__(self, "limits", limits)
 

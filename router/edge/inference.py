@@ -58,7 +58,9 @@ class Inference:
         if principal.subject is None:
             await self._runner.run(request, route, group, exchange, record)
         else:
-            with self._runner.gate.within(principal.subject, route, group, record):
+            with self._runner.gate.within(principal.subject, route, group, record) as reservation:
+                if principal.subject.limits.strict is not None:
+                    await self._runner.gate.strictly(principal.subject, reservation)
                 await self._runner.run(request, route, group, exchange, record)
 
 

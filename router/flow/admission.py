@@ -9,9 +9,10 @@ from math import inf
 from router.core.cost import expected_cost
 from router.core.errors import RouterError
 from router.core.events import Finished
-from router.core.limits import Admission, Spent
+from router.core.limits import Admission, Reservation, Spent
 from router.core.types import Budget, LimitSubject, ModelGroup, RouteRequest
 from router.state.base import StateStore
+from router.state.strict import Refusal
 
 KEY = "key:"
 """What the subjects of clients' keys are named by, besides the key's own name."""
@@ -28,7 +29,9 @@ class Gate:
         record.allowances = self._state.left(subject)
 
     @contextmanager
-    def within(self, subject: LimitSubject, route: RouteRequest, group: ModelGroup, record: Finished) -> Iterator[None]:
+    def within(
+        self, subject: LimitSubject, route: RouteRequest, group: ModelGroup, record: Finished
+    ) -> Iterator[Reservation]:
         """Serve one request of the key inside. Raises RouterError 429 where its limits have no room.
 
         Whatever happens inside, what was reserved is settled: on the usage in `record` where that is known. A request
@@ -44,7 +47,7 @@ class Gate:
         held = self._hold(subject, route, group)
         spent = Spent.ESTIMATE
         try:
-            yield
+            yield admission.reservation
         except RouterError:
             spent = Spent.REQUEST
             raise
@@ -52,6 +55,14 @@ class Gate:
             self._state.release(admission.reservation, spent if record.attempts else Spent.NOTHING, record.usage)
             if subject.budget is not None:
                 self._state.pay(subject, held, record.cost or 0.0)
+
+    async def strictly(self, subject: LimitSubject, reservation: Reservation) -> None:
+        """Ask for what is reserved where all replicas are counted. Raises RouterError 429, or 503 where nobody can be
+        asked and that is to close."""
+        strict = self._state.strict
+        refusal = None if strict is None else await strict.take(subject.name, subject.limits, reservation)
+        if refusal is not None:
+            raise unknown_limit(refusal) if refusal.short is None else _at_limit(subject, refusal)
 
     def over_budget(self, subject: LimitSubject, *, begun: bool) -> RouterError | None:
         """The 429 for a subject whose budget is spent. `begun`: for a request that is under way already."""
@@ -80,7 +91,13 @@ def _broke(subject: LimitSubject, budget: Budget, wait: float) -> RouterError:
     return RouterError(429, "insufficient_quota", told, type="insufficient_quota", retry_after=wait, should_retry=False)
 
 
-def _at_limit(subject: LimitSubject, admission: Admission) -> RouterError:
+def unknown_limit(refusal: Refusal) -> RouterError:
+    """The 503 for a request of which nobody can say whether a strict limit has room for it."""
+    told = "a strict limit can not be checked now; try again shortly"
+    return RouterError(503, "limit_unavailable", told, type="api_error", retry_after=refusal.wait)
+
+
+def _at_limit(subject: LimitSubject, admission: Admission | Refusal) -> RouterError:
     limits = subject.limits
     used = {
         "rpm": f"{limits.rpm} requests per minute",

@@ -16,11 +16,11 @@ from router.core.failover import Failover, Stop, Try, Wait
 from router.core.plan import Rejection
 from router.core.routes import Routes
 from router.core.tokens import BYTES_PER_TOKEN
-from router.core.types import ModelGroup, QueuePolicy, RouteRequest
+from router.core.types import Limits, ModelGroup, QueuePolicy, RouteRequest
 from router.dialects.base import Dialect, InferenceRequest
 from router.dialects.recognise import read_again
 from router.flow.accounting import book
-from router.flow.admission import Gate
+from router.flow.admission import Gate, unknown_limit
 from router.flow.copying import Copying
 from router.flow.exchange import Exchange
 from router.flow.prompter import Prompter
@@ -91,6 +91,9 @@ class Runner:
                 if step.group is not served_by and failover.fallback is not None:
                     self._observer(FellBack(group.name, step.group.name, failover.fallback))
                     served_by = step.group
+                limits = step.candidate.deployment.limits
+                if limits is not None and limits.strict is not None and not await self._strictly(limits, turn):
+                    continue
                 if await self._attempt(request, route, step, lease, failover, exchange, record, selection):
                     return
             elif isinstance(turn, Wait):
@@ -145,6 +148,27 @@ class Runner:
         """The client went away before anything was sent."""
         self._state.settle(lease, UNSENT)
         self.queue.freed(lease.deployment.backend)
+
+    async def _strictly(self, limits: Limits, ticket: Ticket) -> bool:
+        """Ask for what the lease holds of strict limits. False where there is no room: the lease is given back, and the
+        attempt counts as one that met a 429. Raises RouterError 503 where nobody can be asked, and that is to close."""
+        failover, step, lease = ticket[:3]
+        strict = self._state.strict
+        if strict is None or lease.reservation is None:
+            return True
+        try:
+            refusal = await strict.take(step.candidate.deployment.backend, limits, lease.reservation)
+        except BaseException:
+            self._give_back(lease)
+            raise
+        if refusal is None:
+            return True
+        self._give_back(lease)
+        if refusal.short is None:
+            raise unknown_limit(refusal)
+        told = f"{refusal.short} limit"
+        failover.failed(step, UpstreamFailure(FailureKind.RATE_LIMITED, told, retry_after=refusal.wait))
+        return False
 
     async def _attempt(
         self,

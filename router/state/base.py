@@ -13,6 +13,7 @@ from router.core.retry import Health
 from router.core.retry_budget import Draw
 from router.core.routes import Routes
 from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
+from router.state.strict import StrictLimits
 
 
 class Served(NamedTuple):
@@ -95,6 +96,8 @@ class StateStore(Protocol):
     every reservation is settled exactly once. `routes` are what new requests begin with."""
 
     routes: Routes
+    strict: StrictLimits | None
+    """Where limits are asked for on the request's way; None: memory is exact enough, as nobody shares it."""
 
     def prepare(self, catalogue: Catalogue) -> Routes:
         """What `adopt` is to put in force. Changes nothing, and may run on another thread, one at a time."""

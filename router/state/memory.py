@@ -20,6 +20,7 @@ from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
 from router.core.types import Estimate, LimitSubject, ModelGroup, Usage
 from router.state.base import Lease, Outcome, Served
+from router.state.strict import StrictLimits
 
 REMEMBERED = 300.0
 """Seconds for which a backend that a reload has dropped is remembered, should another bring it back; for as long as
@@ -51,6 +52,7 @@ class MemoryStore:
         """Makes this replica's part of a subject's limits, by its name; None: there are no siblings."""
         self.live = 1
         """Replicas at work, this one included."""
+        self.strict: StrictLimits | None = None
         self._spending: dict[str, Spending] = {}
 
     def prepare(self, catalogue: Catalogue) -> Routes:

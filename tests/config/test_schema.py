@@ -12,7 +12,7 @@ from router.config import Settings, schema_text
 from router.config.names import FALLBACK_KINDS
 from router.config.schema_deployment import MockSettings
 from router.config.schema_routing import CooldownSettings, ModelSettings, RoutingSettings
-from router.core.types import CooldownPolicy, RoutingPolicy
+from router.core.types import CooldownPolicy, Limits, RoutingPolicy, Strict
 from router.dialects.mock.behaviour import Behaviour
 from tests.config.loading import MODELS, loaded, problems
 
@@ -266,7 +266,6 @@ def any_of(schema: dict[str, Any]) -> list[Any]:
 def test_a_limit_is_a_number_or_a_mapping() -> None:
     limit = json.loads(schema_text())["$defs"]["Limit"]
     assert any_of(limit) == [None, "object"]
-    text = "model_list: [{model_name: m, provider: mock, rpm: {limit: 5, strict: true}, tpm: 7}]"
-    assert [line.partition(": ")[2] for line in problems(text)] == [
-        "model_list.0.rpm.strict: an exact limit is not built yet; remove this setting",
-    ]
+    text = "model_list: [{model_name: m, provider: mock, rpm: {limit: 5, strict: true, unavailable: closed}, tpm: 7}]"
+    [deployment] = loaded(text).catalogue.groups["m"].tiers[0]
+    assert deployment.limits == Limits(5, 7, None, Strict(rpm=True, closed=True))

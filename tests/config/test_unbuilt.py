@@ -16,8 +16,6 @@ MODEL = "models: {small: {%s}}\n" + MODELS
 REFUSED = [
     ("server.workers", SERVER, "workers: 2"),
     ("server.admin_port", SERVER, "admin_port: 4001"),
-    ("auth.keys.*.rpm.strict", KEY, "rpm: {limit: 5, strict: true}"),
-    ("auth.keys.*.tpm.strict", KEY, "tpm: {limit: 5, strict: true}"),
     ("auth.keys.*.allow", KEY, "allow: [extra_headers]"),
     ("auth.keys.*.allowed_hosts", KEY, "allowed_hosts: [host]"),
     ("routing.hedging.enabled", ROUTING, "hedging: {enabled: true}"),
@@ -25,8 +23,6 @@ REFUSED = [
     ("models.*.hedging.enabled", MODEL, "hedging: {enabled: true}"),
     ("models.*.drop_params", MODEL, "drop_params: true"),
     ("model_list.*.api_version", DEPLOYMENT, "api_version: '2024-10-21'"),
-    ("model_list.*.rpm.strict", DEPLOYMENT, "rpm: {limit: 600, strict: true}"),
-    ("model_list.*.tpm.strict", DEPLOYMENT, "tpm: {limit: 600, strict: true}"),
     ("model_list.*.health_check", DEPLOYMENT, "health_check: {path: /health}"),
 ]
 

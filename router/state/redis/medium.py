@@ -123,9 +123,9 @@ class RedisMedium:
                         if by != replica:
                             yield cooldown_of(*told)
         except (errors.RedisError, OSError, ValueError) as error:
-            raise _medium_error(error) from error
+            raise medium_error(error) from error
         finally:
-            await _close(client)
+            await close(client)
 
     async def leave(self, replica: str) -> None:
         await self._call(self._leave, [self._prefix + "replicas", self._prefix + "trials"], replica)
@@ -133,7 +133,7 @@ class RedisMedium:
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await _close(client)
+            await close(client)
 
     async def _call(self, script: Script, keys: list[str], *arguments: bytes | str | int) -> Any:
         """Raises MediumError. After a failure, and after being cancelled, the next call connects anew."""
@@ -142,7 +142,7 @@ class RedisMedium:
             return await script.call(client, keys, *arguments)
         except (errors.RedisError, OSError) as error:
             await self._drop(client)
-            raise _medium_error(error) from error
+            raise medium_error(error) from error
         except asyncio.CancelledError:
             await asyncio.shield(self._drop(client))
             raise
@@ -150,17 +150,17 @@ class RedisMedium:
     async def _drop(self, client: Client) -> None:
         if self._client is client:
             self._client = None
-        await _close(client)
+        await close(client)
 
 
-async def _close(client: Client) -> None:
+async def close(client: Client) -> None:
     try:
         await client.aclose()
     except (errors.RedisError, OSError):
         pass  # it was broken anyway
 
 
-def _medium_error(error: Exception) -> MediumError:
+def medium_error(error: Exception) -> MediumError:
     """The first line of what the server or the system said: no password is ever in it."""
     text = str(error).partition("\n")[0]
     for kind, reason in _REASONS:
