@@ -81,7 +81,19 @@ _HELD = Reason.ALREADY_TRIED
 
 
 class Failover:
-    """One request's way through its model group and the fallbacks of it."""
+    """One request's way through its model group and the fallbacks of it.
+
+    `denied` is the group whose budget has just refused a retry. What most requests never change has its first value on
+    the class.
+    """
+
+    attempts = 0
+    fallback: FallbackKind | None = None
+    denied = ""
+    _passed_over: ModelGroup | None = None
+    _retries: int
+    _action: Action
+    _first_rejections: Sequence[Rejection] = ()
 
     def __init__(
         self,
@@ -95,10 +107,7 @@ class Failover:
         """`rejected` hears of every filter's decision; `held` are backends whose next slot is somebody else's."""
         self.request = request
         self.first = group
-        self.attempts = 0
         self.failures: list[FailedAttempt] = []
-        self.fallback: FallbackKind | None = None
-        self.denied = ""  # the group whose budget has just refused a retry
         self._catalogue = catalogue
         self._rng = rng
         self.rejected = rejected
@@ -107,11 +116,6 @@ class Failover:
         self._held = held
         self._never: set[str] = set()
         self._opened: set[Action] = set()
-        self._passed_over: ModelGroup | None = None
-        self._first_rejections: Sequence[Rejection] = ()
-        self._attempts_here = 0
-        self._retries = 0
-        self._action = Action.ELSEWHERE
         self._max_attempts = group.policy.max_attempts
         self._enter(group)
 

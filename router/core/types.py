@@ -33,8 +33,7 @@ class Estimate(NamedTuple):
         return self.prompt_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class TLS:
+class TLS(NamedTuple):
     """How to verify, and identify to, one `https` upstream. None means the system's own. Paths name PEM files."""
 
     ca_file: str | None = None

@@ -34,8 +34,10 @@ def check(kind: Kind, body: Mapping[str, Any]) -> None:
     required = REQUIRED[kind]
     if not body.get(required):
         raise bad(f"`{required}` is required and must not be empty", required)
-    if kind == "chat" and not all(type(message) is dict for message in body["messages"]):
-        raise bad("every entry of `messages` must be an object", "messages")
+    if kind == "chat":
+        for message in body["messages"]:
+            if type(message) is not dict:
+                raise bad("every entry of `messages` must be an object", "messages")
     if body.get("stream_options") is not None and not body.get("stream"):
         raise bad("`stream_options` is allowed only with `stream: true`", "stream_options")
 
