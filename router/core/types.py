@@ -42,6 +42,9 @@ class TLS(NamedTuple):
     server_name: str | None = None
 
 
+NO_TLS = TLS()
+
+
 @dataclass(frozen=True, slots=True)
 class Strict:
     """Which limits on minutes are asked for on every request; `closed`: refused where nobody can be asked."""
@@ -108,7 +111,7 @@ class Deployment:
     max_output_tokens: int | None = None
     base_model: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tls: TLS = TLS()
+    tls: TLS = NO_TLS
     tags: frozenset[str] = frozenset()
     enabled: bool = True
     options: object = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from router.core.errors import UpstreamFailure
 from router.core.prompts import Prompt, PromptTemplate
@@ -84,6 +84,14 @@ class StreamDecoder(Protocol):
 
     def feed(self, data: bytes) -> bytes: ...
     def end(self) -> bytes: ...
+
+
+@runtime_checkable
+class Recognises(Protocol):
+    """A decoder that knows an event which may pass as it is by its shape alone."""
+
+    def is_alike(self, data: bytes, start: int, end: int) -> bool:
+        """Whether `data[start:end]` is one whole event like those before it, with no fact in it for anybody here."""
 
 
 class Reply(NamedTuple):

@@ -56,9 +56,13 @@ class OpenAIStream:
             return b""
         if not block:
             return b""
-        if self.started and (self._is_alike(block) or self._is_plain(block)):
+        if self.started and (self._has_shape(block, 0, len(block)) or self._is_plain(block)):
             return block
         return self._read(block)
+
+    def is_alike(self, data: bytes, start: int, end: int) -> bool:
+        """See `Recognises`."""
+        return self._has_shape(data, start, end) and not self.finished and self._splitter.between
 
     def end(self) -> bytes:
         owed = b""
@@ -71,14 +75,19 @@ class OpenAIStream:
             return owed + DONE
         return owed
 
-    def _is_alike(self, block: bytes) -> bool:
-        begin, end = self._begin, self._end
-        if not begin or not block.startswith(begin) or not block.endswith(end):
-            return False
-        text = block[len(begin) : -len(end)]
-        if len(begin) + len(text) + len(end) != len(block):
-            return False
-        return b'"' not in text and b"\\" not in text and b"\n" not in text
+    def _has_shape(self, data: bytes, start: int, end: int) -> bool:
+        """Whether `data[start:end]` is as the plain event was, with another text."""
+        begin, rest = self._begin, self._end
+        text, text_end = start + len(begin), end - len(rest)
+        return (
+            begin != b""
+            and text <= text_end
+            and data.startswith(begin, start)
+            and data.endswith(rest, start, end)
+            and data.find(b'"', text, text_end) < 0
+            and data.find(b"\\", text, text_end) < 0
+            and data.find(b"\n", text, text_end) < 0
+        )
 
     def _learn(self, block: bytes) -> None:
         """Remember how a single plain event begins and ends, around the text it brings."""

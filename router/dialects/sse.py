@@ -22,6 +22,11 @@ class EventSplitter:
         self.rest = b""
         self._after_cr = False
 
+    @property
+    def between(self) -> bool:
+        """Nothing of an event is held back."""
+        return not self.rest and not self._after_cr
+
     def feed(self, data: bytes) -> bytes:
         if self._after_cr or b"\r" in data:
             data = self._normalise(data)

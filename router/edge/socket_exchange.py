@@ -54,6 +54,10 @@ class SocketExchange:
         if not self.gone:
             self._transport.write(b"%x\r\n%b\r\n" % (len(frames), frames))
 
+    def write_chunk(self, chunk: bytes) -> None:
+        if not self.gone:
+            self._transport.write(chunk)
+
     def end(self, frames: bytes = b"") -> None:
         if self.gone or self._over:
             return  # cut off in the very moment of its end: there is nothing to add

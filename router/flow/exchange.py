@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from router.core.errors import RouterError
 from router.core.events import Finished
@@ -42,3 +42,11 @@ class Exchange(Protocol):
 
     def hold(self, stream: BodyStream | None) -> None:
         """Pause and resume `stream` as the client reads slower or faster than it; None: no more."""
+
+
+@runtime_checkable
+class TakesChunks(Protocol):
+    """An exchange that speaks HTTP/1.1's chunks itself."""
+
+    def write_chunk(self, chunk: bytes) -> None:
+        """More of the stream, in one chunk with its framing."""

@@ -6,8 +6,8 @@ import asyncio
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.events import Finished
-from router.dialects.base import Headers, StreamDecoder
-from router.flow.exchange import Exchange
+from router.dialects.base import Headers, Recognises, StreamDecoder
+from router.flow.exchange import Exchange, TakesChunks
 from router.state.base import Lease
 from router.upstream.base import BodyStream
 
@@ -28,8 +28,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_decoder", "_exchange", "_held", "_keepalive", "_lease", "_loop", "_record", "_silence", "_stream",
-        "_upstream", "_written", "committed_at", "done", "events",
+        "_decoder", "_exchange", "_held", "_is_alike", "_keepalive", "_lease", "_loop", "_record", "_silence",
+        "_stream", "_upstream", "_write_chunk", "_written", "committed_at", "done", "events",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +97,17 @@ class Relay:
             if self._lease is not None:
                 self._lease.produced(events)
 
+    def _pass_on(self, chunk: bytes, start: int) -> bool:
+        """An event that is as the others were goes out in the very chunk that it came in."""
+        if not self._is_alike(chunk, start, len(chunk) - 2):
+            return False
+        self._write_chunk(chunk)
+        self._written = self._loop.time()
+        self.events += 1
+        if self._lease is not None:
+            self._lease.produced(1)
+        return True
+
     def closed(self, failure: UpstreamFailure | None) -> None:
         if self.done.done():
             return
@@ -124,6 +135,10 @@ class Relay:
         self.events = frames.count(EVENT_END)
         self._exchange.start(frames, self._record, self._upstream)
         self._exchange.hold(self._stream)
+        decoder, exchange = self._decoder, self._exchange
+        if isinstance(decoder, Recognises) and isinstance(exchange, TakesChunks):
+            self._is_alike, self._write_chunk = decoder.is_alike, exchange.write_chunk
+            self._stream.offer(self._pass_on)
         if self._silence:
             self._keepalive = self._loop.call_later(self._silence, self._keep_alive)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from router.core.errors import UpstreamFailure
@@ -28,6 +29,11 @@ class StreamSink(Protocol):
         """The body is complete (None), or will never be."""
 
 
+ChunkTaker = Callable[[bytes, int], bool]
+"""Takes one whole chunk of a chunked body as it came, framing included; its content begins at the offset and ends two
+bytes before the end. Returns whether it did; what it did not take comes by `StreamSink.data`."""
+
+
 class BodyStream(Protocol):
     """A response body still on its way."""
 
@@ -38,6 +44,9 @@ class BodyStream(Protocol):
         """Stop reading from upstream (the client is slower than the model)."""
 
     def resume(self) -> None: ...
+
+    def offer(self, taker: ChunkTaker) -> None:
+        """Ask `taker` first from now on, where a whole chunk comes by itself."""
 
     def committed(self) -> None:
         """The first token has come: the first-token limit gives way to the idle limit (`Timing.stream_idle`)."""

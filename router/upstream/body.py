@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from router.core.errors import UpstreamFailure
-from router.upstream.base import StreamSink
+from router.upstream.base import ChunkTaker, StreamSink
 
 
 class Source(Protocol):
@@ -23,7 +23,8 @@ class Body:
     Until a sink is attached, at most `limit` bytes and one read are held.
     """
 
-    __slots__ = ("_aborted", "_ended", "_failure", "_full", "_held", "_limit", "_paused", "_sink", "_size", "_source")
+    __slots__ = ("_aborted", "_ended", "_failure", "_full", "_held", "_limit", "_paused", "_sink", "_size", "_source",
+                 "chunk")  # fmt: skip
 
     def __init__(self, source: Source, limit: int) -> None:
         self._source: Source | None = source
@@ -36,6 +37,7 @@ class Body:
         self._aborted = False
         self._ended = False
         self._failure: UpstreamFailure | None = None
+        self.chunk: ChunkTaker = _not_taken
 
     # For the reader of the body: router.upstream.base.BodyStream.
 
@@ -63,6 +65,9 @@ class Body:
             if not self._full and self._source is not None:
                 self._source.resume()
 
+    def offer(self, taker: ChunkTaker) -> None:
+        self.chunk = taker
+
     def committed(self) -> None:
         if self._source is not None:
             self._source.commit()
@@ -71,6 +76,7 @@ class Body:
         self._aborted = True
         self._held = []
         self._sink = None
+        self.chunk = _not_taken
         source, self._source = self._source, None
         if source is not None:
             source.cancel()
@@ -95,3 +101,7 @@ class Body:
         self._failure = failure
         if self._sink is not None:
             self._sink.closed(failure)
+
+
+def _not_taken(data: bytes, start: int) -> bool:
+    return False

@@ -18,7 +18,7 @@ from router.upstream.base import Timing, UpstreamResponse
 from router.upstream.body import Body
 from router.upstream.channel import Channel, body_broke_off
 from router.upstream.counters import CloseReason
-from router.upstream.framing import Limits, ResponseReader
+from router.upstream.framing import Limits, ResponseReader, content_of_chunk
 from router.upstream.owner import Owner
 from router.upstream.pool import Shelf
 from router.upstream.proxy import refused
@@ -153,7 +153,12 @@ class Connection(Channel):
             self._learn()
             self.close(CloseReason.SERVER)
             return
-        reader = self._reader
+        reader, body = self._reader, self._body
+        if body is not None and reader.between_chunks:
+            start = content_of_chunk(data)
+            if start and body.chunk(data, start):
+                self._watch.last_data = self._loop.time()
+                return
         try:
             reader.feed(data)
             body = self._body

@@ -16,6 +16,8 @@ from httptools import HttpParserError, HttpResponseParser
 from router.upstream.refusal import Malformed, Refusal, parser_s
 
 _NEWLINE = (10, 13)
+_SIZE_LINE = 8
+"""Bytes of the longest size line that `content_of_chunk` looks for: a mebibyte less one."""
 _CONTROLS = bytes({*range(32), 127} - {9})
 
 
@@ -41,11 +43,13 @@ class ResponseReader:
     `headers` has lower-cased names and repeated fields joined by `, `. `streams` is whether this is a 2xx
     `text/event-stream`, whose bytes are taken with `take` as they come; other bodies are kept for `body`.
     `until_close`: the end of the connection is the end of the body. `reusable`, once complete: this response leaves the
-    connection fit for another.
+    connection fit for another. `between_chunks`: the parser has read up to the end of a chunk of a stream, so that a
+    whole chunk need not be read by it.
     """
 
     __slots__ = (
         "_execute",
+        "_in_chunk",
         "_interim_seen",
         "_keep_alive",
         "_limits",
@@ -59,10 +63,13 @@ class ResponseReader:
         "_version",
         "_version_checked",
         "_whole",
+        "between_chunks",
         "complete",
         "head",
         "headers",
         "on_body",
+        "on_chunk_complete",
+        "on_chunk_header",
         "on_message_begin",
         "on_status",
         "parts",
@@ -83,6 +90,8 @@ class ResponseReader:
         self.on_message_begin = self._permits.pop
         self.on_status = self._reason.append
         self.on_body = self.parts.append
+        self._in_chunk = [False, True]  # its first item, turned over at both ends of each chunk
+        self.on_chunk_header = self.on_chunk_complete = self._in_chunk.reverse
         parser = HttpResponseParser(self)
         self._execute = parser.feed_data
         self._status = parser.get_status_code
@@ -96,7 +105,8 @@ class ResponseReader:
         self._permits.append(None)
 
     def _reset(self) -> None:
-        self.head = self.complete = self.streams = self.until_close = self.reusable = False
+        self.head = self.complete = self.streams = self.until_close = self.reusable = self.between_chunks = False
+        self._in_chunk[:] = (False, True)
         self.status = self.received = 0
         self.headers: dict[bytes, bytes] = {}
         self._interim_seen = self._overhead = self._repeated = 0
@@ -138,6 +148,12 @@ class ResponseReader:
             self._overhead = 0
             if not self.streams:
                 self._keep()
+            else:
+                # A line break at the end: nothing of the next chunk's size has been read either.
+                self.between_chunks = not self._in_chunk[0] and data.endswith(b"\r\n") and self._is_chunked()
+
+    def _is_chunked(self) -> bool:
+        return b"transfer-encoding" in self.headers and not self._unasked_coding
 
     def eof(self) -> bool:
         """The server has closed its side, in order. Returns whether that completed the response."""
@@ -265,6 +281,16 @@ class ResponseReader:
         text = self._previous[-3:] + data
         blank_line = text.find(b"\r\n\r\n")
         return blank_line >= 0 and blank_line + 4 + size == len(text)
+
+
+def content_of_chunk(data: bytes) -> int:
+    """Where the content begins, where `data` is one whole chunk, its size in lower case and nothing else; otherwise 0.
+
+    The content ends two bytes before the end.
+    """
+    at = data.find(b"\r\n", 1, _SIZE_LINE) + 2
+    size = len(data) - at - 2
+    return at if at > 2 and size > 0 and data.endswith(b"\r\n") and data.startswith(b"%x\r\n" % size) else 0
 
 
 def _reason_of(error: HttpParserError) -> Malformed:

@@ -15,7 +15,7 @@ from router.dialects.mock.behaviour import Behaviour
 from router.dialects.mock.errors import rejection
 from router.dialects.mock.playback import Answer, Ending, Playback
 from router.dialects.mock.replies import answer, kind_of
-from router.upstream.base import StreamSink, Timing, UpstreamResponse
+from router.upstream.base import ChunkTaker, StreamSink, Timing, UpstreamResponse
 
 _DEFAULT = Behaviour()
 _TOO_LATE = "no complete reply before the attempt's deadline"
@@ -128,6 +128,9 @@ class _Call:
             self._paused = False
             self._last_data = self._loop.time()
             self._tick(self._last_data)
+
+    def offer(self, taker: ChunkTaker) -> None:
+        """Nothing here is chunked."""
 
     def committed(self) -> None:
         self._committed = True

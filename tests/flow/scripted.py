@@ -11,7 +11,7 @@ from math import inf
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
-from router.upstream.base import StreamSink, Timing, UpstreamResponse
+from router.upstream.base import ChunkTaker, StreamSink, Timing, UpstreamResponse
 
 Piece = tuple[float, bytes]
 """Seconds after the piece before it (or after the head), and body bytes."""
@@ -135,6 +135,9 @@ class ScriptedStream:
     @property
     def open(self) -> bool:
         return self._sent.open
+
+    def offer(self, taker: ChunkTaker) -> None:
+        """Nothing here is chunked."""
 
     def attach(self, sink: StreamSink) -> None:
         assert self._sink is None, "a stream has one sink"

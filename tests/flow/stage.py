@@ -10,7 +10,7 @@ from router.dialects.base import Headers
 from router.dialects.openai_stream import OpenAIStream
 from router.flow.relay import Relay
 from router.state.base import Lease
-from router.upstream.base import BodyStream, StreamSink
+from router.upstream.base import BodyStream, ChunkTaker, StreamSink
 
 Entry = tuple[float, str] | tuple[float, str, bytes]
 
@@ -35,6 +35,10 @@ class Line:
         self._log = log
         self._arrived = arrived
         self.sink: StreamSink | None = None
+        self.taker: ChunkTaker | None = None
+
+    def offer(self, taker: ChunkTaker) -> None:
+        self.taker = taker
 
     def attach(self, sink: StreamSink) -> None:
         self.sink = sink
@@ -85,6 +89,13 @@ class Reader:
             stream.pause()
 
 
+class ChunkReader(Reader):
+    """A client's side that writes chunks itself."""
+
+    def write_chunk(self, chunk: bytes) -> None:
+        self._log.note("chunk", chunk)
+
+
 class Stage:
     """The relay under test, running. `transcript` is what happened so far."""
 
@@ -96,10 +107,11 @@ class Stage:
         full: bool = False,
         decoder: OpenAIStream | None = None,
         lease: Lease | None = None,
+        chunks: bool = False,
     ) -> None:
         self._log = Log()
         self._line = Line(self._log, arrived)
-        reader = Reader(self._log, full)
+        reader = ChunkReader(self._log, full) if chunks else Reader(self._log, full)
         decoder = decoder or OpenAIStream(False)
         self.relay = Relay(self._line, decoder, reader, Finished("req-1", "chat"), {}, silence, lease)
         self.running = asyncio.create_task(self.relay.run())
@@ -121,6 +133,12 @@ class Stage:
         """Upstream's next read."""
         await asyncio.sleep(after)
         self.sink.data(data)
+
+    async def offered(self, chunk: bytes, after: float = 0.0) -> bool:
+        """The same, of one whole chunk that went past upstream's parser; whether the relay took it."""
+        await asyncio.sleep(after)
+        taker = self._line.taker
+        return taker is not None and taker(chunk, chunk.index(b"\r\n") + 2)
 
     def reads_at(self, data: bytes, after: float) -> None:
         """The same, on a timer: nothing else gets its turn in between."""

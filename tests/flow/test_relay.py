@@ -253,3 +253,78 @@ async def test_an_error_that_nobody_foresaw_leaves_no_call_behind() -> None:
     with pytest.raises(ZeroDivisionError):
         await stage.running
     assert stage.calls == ["abort", *GOODBYE]
+
+
+# Events that pass in the chunks they came in.
+
+
+def chunked(event: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+@virtual_time
+async def test_an_event_like_those_before_goes_out_in_its_own_chunk() -> None:
+    stage = Stage(chunks=True)
+    await stage.reads(ROLE + HELLO)
+    assert not await stage.offered(chunked(WORLD)), "the first must be read, to know the others by"
+    await stage.reads(WORLD)
+    assert await stage.offered(chunked(HELLO), after=1.0)
+    assert stage.transcript[-1] == (1.0, "chunk", chunked(HELLO))
+    stage.running.cancel()
+
+
+@pytest.mark.parametrize(
+    "other", [FINISH, DONE, ROLE, IN_BAND, words('quo"ted'), HELLO + WORLD, HELLO[:-1], b": ping\n\n"]
+)
+@virtual_time
+async def test_an_event_with_anything_else_in_it_is_read(other: bytes) -> None:
+    stage = Stage(chunks=True)
+    await stage.reads(ROLE + HELLO)
+    await stage.reads(WORLD)
+    assert not await stage.offered(chunked(other))
+    stage.running.cancel()
+
+
+@virtual_time
+async def test_nothing_overtakes_the_beginning_of_an_event() -> None:
+    stage = Stage(chunks=True)
+    await stage.reads(ROLE + HELLO)
+    await stage.reads(WORLD + WORLD[:20])
+    assert not await stage.offered(chunked(HELLO))
+    await stage.reads(WORLD[20:])
+    assert await stage.offered(chunked(HELLO))
+    stage.running.cancel()
+
+
+@virtual_time
+async def test_after_the_end_nothing_passes() -> None:
+    stage = Stage(chunks=True)
+    await stage.reads(ROLE + HELLO)
+    await stage.reads(WORLD)
+    await stage.reads(FINISH + DONE)
+    assert not await stage.offered(chunked(HELLO))
+    assert await stage.running is None
+
+
+@virtual_time
+async def test_passing_events_keep_the_connection_awake_and_count_as_tokens() -> None:
+    world = World(group(tier("a")))
+    stage, load = Stage(lease=world.lease("a"), silence=10.0, chunks=True), world.load("a")
+    await stage.reads(ROLE + HELLO)
+    await stage.reads(WORLD)
+    left = load.outstanding
+    assert await stage.offered(chunked(HELLO), after=9.0)
+    assert load.outstanding == left - 1
+    await asyncio.sleep(9.0)
+    assert stage.transcript[-1][1] == "chunk"
+    await asyncio.sleep(2.0)
+    assert stage.transcript[-1] == (19.0, "write", KEEPALIVE)
+    stage.running.cancel()
+
+
+async def test_an_exchange_with_a_framing_of_its_own_is_offered_nothing() -> None:
+    stage = Stage()
+    await stage.reads(ROLE + HELLO)
+    await stage.reads(WORLD)
+    assert not await stage.offered(chunked(HELLO))
+    stage.running.cancel()
