@@ -124,8 +124,8 @@ MONEY = (
           ((f"{_rate('router_key_cost_usd_total', 'key, team')} * 3600", "{{key}} {{team}}"),), stacked=True),
     Panel("Cost that is not known, or estimated", "Requests a second that are missing from the cost for want of a "
           "price, and those whose tokens upstream did not tell.", "reqps",
-          ((_rate("router_cost_unknown_total", "model"), "{{model}} unknown"),
-           (_rate("router_usage_estimated_total", "model"), "{{model}} estimated"))),
+          ((f"{_rate('router_cost_unknown_total', 'model')} or vector(0)", "{{model}} unknown"),
+           (f"{_rate('router_usage_estimated_total', 'model')} or vector(0)", "{{model}} estimated"))),
     Panel("Requests by key", "Requests finished a second by the client's key, and how.", "reqps",
           ((_rate("router_key_requests_total", "key, team, outcome"), "{{key}} {{team}} {{outcome}}"),)),
 )  # fmt: skip
@@ -169,10 +169,20 @@ ROUTER = (
     Panel("Leaving", "Routers that drain.", "short", (("sum(router_draining{$S})", "draining"),)),
 )  # fmt: skip
 
+SHARED = (
+    Panel("Shared state", "1 where a router cannot hear the other replicas, and keeps limits by equal parts. 0 without "
+          "Redis.", "short", (("max by (instance) (router_state_degraded{$S})", "{{instance}}"),)),
+    Panel("Replicas", "How many share the picture, as each of them sees it.", "short",
+          (("max by (instance) (router_state_replicas{$S})", "{{instance}}"),)),
+    Panel("Exchanges that failed", "Exchanges with Redis a second that failed, and why. None without Redis.", "cps",
+          ((f"{_rate('router_state_failures_total', 'reason')} or vector(0)", "{{reason}}"),)),
+)  # fmt: skip
+
 ROWS = (
     ("Overview", OVERVIEW),
     ("Models: rate, errors, duration", MODELS),
     ("Deployments", DEPLOYMENTS),
     ("Tokens and cost", MONEY),
     ("The router", ROUTER),
+    ("What replicas share", SHARED),
 )
