@@ -27,12 +27,12 @@ MINUTE = 0.4
 WINDOW = "2s"
 
 
-def hurried(rules: str) -> str:
+def hurried(rules: str, minute: float = MINUTE) -> str:
     """Rules whose windows last seconds, and which fire at the second look."""
 
     def shorter(found: re.Match[str]) -> str:
         minutes = int(found[2]) * (60 if found[3] == "h" else 1)
-        return f"{found[1]}{round(minutes * MINUTE * 1000)}ms"
+        return f"{found[1]}{round(minutes * minute * 1000)}ms"
 
     return re.sub(r"\bfor: \d+[mh]", "for: 500ms", re.sub(r"(\[|offset )(\d+)([mh])\b", shorter, rules))
 
@@ -80,10 +80,10 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus_process(folder: Path, port: int) -> Iterator[Prometheus]:
-    """Scrapes the router on `port`; `folder` is for its files."""
+def prometheus_process(folder: Path, port: int, minute: float = MINUTE) -> Iterator[Prometheus]:
+    """Scrapes the router on `port`; `folder` is for its files, `minute` the seconds that a minute of the rules lasts."""
     for name in ("rules.yaml", "alerts.yaml"):
-        (folder / name).write_text(hurried((SHIPPED / name).read_text()))
+        (folder / name).write_text(hurried((SHIPPED / name).read_text(), minute))
     targets = [{"targets": [f"127.0.0.1:{port}"]}]
     config = {
         "global": {"scrape_interval": SCRAPE, "scrape_timeout": SCRAPE, "evaluation_interval": SCRAPE},

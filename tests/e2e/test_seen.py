@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.e2e.conftest import Figure
 from tests.e2e.processes import Mock, Router, deployment, mock_process, router_process
@@ -40,7 +41,8 @@ OUTAGE = {
     "RouterStateDegraded",
 }  # fmt: skip
 PROCESS = {"RouterFilesShort", "RouterLogLinesDropped", "RouterEventLoopLag"}
-SLOW = {"RouterFirstTokenSlow", "RouterHeadroomLow", "RouterOverhead", "RouterRestarting"}
+SLOW = {"RouterFirstTokenSlow", "RouterHeadroomLow", "RouterOverhead"}
+RESTARTS = {"RouterRestarting"}
 
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs prometheus")
 
@@ -62,10 +64,10 @@ class Load:
     """Clients that ask for models again and again, on a thread of their own. `models` may be changed at any time."""
 
     def __init__(self, port: int, models: dict[str, float]) -> None:
-        """`models`: requests a second of each."""
+        """`models`: requests a second of each. `bytes` are added to every prompt of `chat`."""
         self.port = port
         self.models = models
-        self.long = b""
+        self.bytes = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
@@ -93,7 +95,7 @@ class Load:
         await asyncio.sleep(0)  # for the sockets to close
 
     async def _ask(self, model: str, *, stream: bool, key: int) -> None:
-        message = {"role": "user", "content": "How are you?" + "?" * (len(self.long) and 20_000_000)}
+        message = {"role": "user", "content": "How are you?" + "?" * (self.bytes if model == "chat" else 0)}
         body = json.dumps({"model": model, "messages": [message], "stream": stream}).encode()
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
@@ -223,3 +225,43 @@ def test_an_outage_is_seen_on_every_panel_and_told_by_every_alert(tmp_path: Path
         empty = [panel["title"] for panel in PANELS if not seen(stage.prometheus, panel)]
     figure(f"{len(PANELS)} panels and {len(stage.prometheus.fired)} alerts in {time.monotonic() - began:.0f} s")
     assert empty == []
+
+
+def test_every_alert_is_brought_about_here() -> None:
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())
+    names = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    assert names == OUTAGE | PROCESS | SLOW | RESTARTS | {"RouterDown"}
+
+
+def slowness(stage: Stage, load: Load) -> None:
+    """First tokens take eleven seconds, one deployment is used up, and prompts are huge."""
+    stage.good.behave(time_to_first_token=11.0)
+    load.models.update(limited=20)
+    load.bytes = 20_000_000
+    load.models["chat"] = 1
+    stage.prometheus.until_fired(SLOW, 90)
+    stage.good.reset()
+    load.bytes = 0
+    load.models.update(limited=0, chat=20)
+    stage.prometheus.until_resolved(SLOW, 120)
+
+
+@pytest.mark.long
+def test_what_is_slow_is_told_and_its_end_too(tmp_path: Path) -> None:
+    with staged(tmp_path) as stage:
+        play(stage, slowness)
+
+
+@pytest.mark.long
+def test_a_router_that_comes_and_goes_is_told_and_its_end_too(tmp_path: Path) -> None:
+    config = {"server": {"drain_delay": 0}, "model_list": [{"model_name": "m", "provider": "mock"}]}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with prometheus_process(tmp_path, port, minute=2.0) as prometheus:
+        for _ in range(4):
+            with router_process(config, tmp_path, "--port", str(port)) as router:
+                time.sleep(1.0)  # for a few scrapes
+                router.kill()
+        prometheus.until_fired(RESTARTS | {"RouterDown"})
+        with router_process(config, tmp_path, "--port", str(port)):
+            prometheus.until_resolved(RESTARTS | {"RouterDown"}, 60)
