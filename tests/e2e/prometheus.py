@@ -81,7 +81,8 @@ class Prometheus:
 
 @contextmanager
 def prometheus_process(folder: Path, port: int, minute: float = MINUTE) -> Iterator[Prometheus]:
-    """Scrapes the router on `port`; `folder` is for its files, `minute` the seconds that a minute of the rules lasts."""
+    """Scrapes the router on `port`; `folder` is for its files, `minute` the seconds that one of the rules' minutes
+    lasts."""
     for name in ("rules.yaml", "alerts.yaml"):
         (folder / name).write_text(hurried((SHIPPED / name).read_text(), minute))
     targets = [{"targets": [f"127.0.0.1:{port}"]}]
