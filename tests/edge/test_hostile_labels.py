@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
@@ -69,7 +69,7 @@ async def series(router: House) -> set[tuple[str, frozenset[tuple[str, str]]]]:
     return set(samples((await router.ask("/metrics")).body.decode()))
 
 
-async def flood(folder: Path, kinds: list[Callable[[int], bytes]], many: int) -> None:
+async def flood(folder: Path, kinds: Sequence[Callable[[int], bytes]], many: int) -> None:
     behaviour = Behaviour(reply="ok")
     groups = group(inside("d", behaviour))
     wild = group(inside("w", behaviour, model_name="open/*", model="*"), name="open/*")
@@ -90,5 +90,6 @@ async def test_thousands_of_hostile_names_keys_paths_and_headers_add_no_series(t
 
 
 @pytest.mark.long
-async def test_a_hundred_thousand_of_them_add_no_series(tmp_path: Path) -> None:
-    await flood(tmp_path, KINDS, MANY)
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_hundred_thousand_of_them_add_no_series(tmp_path: Path, kind: Callable[[int], bytes]) -> None:
+    await flood(tmp_path, [kind], MANY // len(KINDS))
