@@ -17,10 +17,12 @@ from secrets import token_hex
 from router.config.load import Config
 from router.config.schema import KeySettings
 from router.config.schema_deployment import strict_of
+from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.events import Finished
 from router.core.redis_address import parse_redis_url
 from router.core.types import NO_LIMITS, Budget, Limits, LimitSubject, Principal
+from router.dialects.azure import EntraOptions, options_of
 from router.dialects.registry import dialects
 from router.edge.auth import Authenticator, Key
 from router.edge.date import HttpDate
@@ -46,6 +48,7 @@ from router.telemetry.sources import ProcessFigures, deployments, queues
 from router.telemetry.tracing import Tracing
 from router.upstream.base import Upstream
 from router.upstream.client import HttpUpstream
+from router.upstream.entra import EntraTokens
 from router.upstream.figures import figures
 from router.upstream.inprocess import MockUpstream
 from router.upstream.proxy import Proxies
@@ -82,8 +85,10 @@ class App:
         self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
+        self._entra = EntraTokens(identities(config.catalogue), self.log.sign_in_failed)
+        metrics.read(self._entra.samples)
         runner = Runner(
-            dialects(),
+            dialects(self._entra),
             self._upstreams,
             store,
             observe,
@@ -149,6 +154,7 @@ class App:
             self._background.append(asyncio.create_task(self._sharing.run()))
         if self._strict is not None:
             self._background.append(asyncio.create_task(self._strict.run()))
+        self._entra.start()
         port = await self._listener.start(self._settings.host, self._settings.port)
         self.log.logger.info(
             "listening", host=self._settings.host, port=port, keys=len(self._keys),
@@ -166,6 +172,7 @@ class App:
             task.cancel()
         if self._background:
             await asyncio.wait(self._background)
+        await self._entra.stop()
         for upstream in {id(item): item for item in self._upstreams.values()}.values():
             await upstream.close()
         self.log.logger.info("stopped")
@@ -228,6 +235,14 @@ def principal_of(key: KeySettings) -> Principal:
     budget = None if key.max_budget is None else Budget(key.max_budget, key.budget_period)
     subject = None if limits == NO_LIMITS and budget is None else LimitSubject(KEY + key.name, limits, budget)
     return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject, team=key.team or "")
+
+
+def identities(catalogue: Catalogue) -> list[EntraOptions]:
+    """Whom to sign in with Entra ID."""
+    groups = (*catalogue.groups.values(), *catalogue.wildcards)
+    deployments = [deployment for group in groups for tier in group.tiers for deployment in tier]
+    found = [options_of(deployment).entra for deployment in deployments if deployment.provider == "azure"]
+    return [identity for identity in found if identity is not None]
 
 
 def raise_file_limit() -> None:

@@ -16,8 +16,9 @@ from router.config.schema_deployment import DeploymentSettings
 from router.config.schema_routing import CooldownSettings
 from router.config.unbuilt import PLANNED_PROVIDERS, check_choice, check_unbuilt
 from router.core.redis_address import parse_redis_url
+from router.dialects.azure import has_own_path
 
-NEED_API_BASE = frozenset({"openai"})
+NEED_API_BASE = frozenset({"openai", "azure"})
 """The providers that have no address of their own."""
 
 
@@ -32,6 +33,7 @@ def check(
     for index, deployment in enumerate(settings.model_list):
         path: Path = ("model_list", index)
         _check_provider(path, deployment, problems, providers)
+        _check_azure(path, deployment, problems)
         _check_pattern(path, deployment, problems)
         _check_credentials(path, deployment, problems)
         _check_tls(path, deployment, problems, folder)
@@ -99,6 +101,25 @@ def _check_provider(path: Path, deployment: DeploymentSettings, problems: Proble
         problems.add((*path, "mock"), "is for provider mock only", key=True)
     elif deployment.mock is not None and deployment.api_base is not None:
         problems.add((*path, "mock"), "does nothing beside api_base: the server there has its own", key=True)
+
+
+def _check_azure(path: Path, deployment: DeploymentSettings, problems: Problems) -> None:
+    keyed = deployment.api_key is not None or bool(deployment.api_keys)
+    if deployment.provider != "azure":
+        for name in ("api_version", "entra"):
+            if getattr(deployment, name) is not None:
+                problems.add((*path, name), "is for provider azure only", key=True)
+        return
+    if deployment.api_base is not None and has_own_path(deployment.api_base):
+        problems.add((*path, "api_base"), "must be the resource's address, such as https://NAME.openai.azure.com")
+    if deployment.entra is None:
+        return
+    if not _is_installed("azure", "identity"):
+        problems.add((*path, "entra"), "needs the extra azure: pip install 'llm-router[azure]'", key=True)
+    if keyed:
+        problems.add((*path, "entra"), "is given beside a key: give one of them", key=True)
+    if deployment.entra.client_secret is not None and not (deployment.entra.tenant_id and deployment.entra.client_id):
+        problems.add((*path, "entra", "client_secret"), "needs a tenant_id and a client_id beside it", key=True)
 
 
 def _check_pattern(path: Path, deployment: DeploymentSettings, problems: Problems) -> None:

@@ -10,15 +10,13 @@ from types import MappingProxyType
 from router.config.prices import PriceTable
 from router.config.schema_deployment import DeploymentSettings, TLSSettings, strict_of
 from router.core.types import TLS, Deployment, Prices
+from router.dialects.azure import AzureOptions, EntraOptions
 from router.dialects.mock.behaviour import Behaviour
 
 
 def deployment_of(settings: DeploymentSettings, id_: str, weight: float, folder: FilePath) -> Deployment:
     """What the entry says. Relative names of files become absolute, from `folder`."""
     keys = settings.api_keys if settings.api_key is None else (settings.api_key,)
-    behaviour = Behaviour()
-    if settings.mock is not None:
-        behaviour = Behaviour(**settings.mock.model_dump())
     return Deployment(
         id=id_,
         model_name=settings.model_name,
@@ -49,8 +47,22 @@ def deployment_of(settings: DeploymentSettings, id_: str, weight: float, folder:
         tpm=None if settings.tpm is None else settings.tpm.limit,
         max_parallel_requests=settings.max_parallel_requests,
         strict=strict_of(settings.rpm, settings.tpm),
-        options=behaviour if settings.provider == "mock" else None,
+        options=_options(settings),
     )
+
+
+def _options(settings: DeploymentSettings) -> object:
+    """What only the provider knows."""
+    if settings.provider == "mock":
+        return Behaviour() if settings.mock is None else Behaviour(**settings.mock.model_dump())
+    if settings.provider != "azure":
+        return None
+    identity, entra = None, settings.entra
+    if entra is not None:
+        secret = "" if entra.client_secret is None else entra.client_secret.get_secret_value()
+        authority = (entra.authority or "").rstrip("/")
+        identity = EntraOptions(entra.tenant_id or "", entra.client_id or "", secret, authority, entra.scope)
+    return AzureOptions(settings.api_version or "", identity)
 
 
 def completed(deployment: Deployment, table: PriceTable) -> Deployment:

@@ -87,6 +87,25 @@ class HealthCheckSettings(Section):
     """Seconds between two probes."""
 
 
+class EntraSettings(Section):
+    """An identity in Entra ID. With a secret: that application's; without: the machine's own (workload or managed
+    identity, the environment, the Azure command line). Needs the extra `azure`."""
+
+    tenant_id: Annotated[FilledText | None, OrNone] = None
+    """The tenant."""
+    client_id: Annotated[FilledText | None, OrNone] = None
+    """The application, or the managed identity where there are several."""
+    client_secret: FilledSecret | None = None
+    """The application's secret."""
+    authority: Annotated[str, Field(strict=True, pattern=r"^https://[!-~]+$")] | None = None
+    """Where to sign in, for clouds of one's own; left out: Azure's."""
+    scope: FilledText = "https://cognitiveservices.azure.com/.default"
+    """What the token is for."""
+
+
+Version = Annotated[str, Field(strict=True, pattern=r"^(v1|preview|latest|\d{4}-\d\d-\d\d(-preview)?)$")]
+
+
 class MockSettings(Section):
     """How a deployment of provider `mock` behaves."""
 
@@ -158,8 +177,11 @@ class DeploymentSettings(Section):
     """The key to send, as a bearer."""
     api_keys: tuple[FilledSecret, ...] = ()
     """Several keys in its place, used in turn; one that is refused or limited rests."""
-    api_version: Annotated[FilledText | None, OrNone] = None
-    """Azure's `api-version`."""
+    api_version: Annotated[Version | None, OrNone] = None
+    """Azure: a date such as 2024-10-21 for the path with the deployment in it; left out, v1, preview or latest for the
+    newer /openai/v1."""
+    entra: EntraSettings | None = None
+    """Azure: sign in with Entra ID in place of a key. {}: as whoever this machine is."""
     weight: Weight = 1.0
     """Its share of the traffic, relative to the others of its tier. With strategy `weighted`, where no weight of a tier
     is given but every `rpm`: that."""

@@ -25,7 +25,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "routing.drop_params": "dropping parameters",
         "models.*.hedging.enabled": "hedging",
         "models.*.drop_params": "dropping parameters",
-        "model_list.*.api_version": "Azure's own API",
         "model_list.*.health_check": "checking health actively",
     }
 )
@@ -33,7 +32,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
 PLANNED_PROVIDERS = ("openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sagemaker", "huggingface", "mock")
 INSTEAD: Mapping[str, str] = MappingProxyType(
     {
-        "azure": "use openai with api_base https://RESOURCE.openai.azure.com/openai/v1",
         "vllm": "use openai, whose wire format it speaks",
         "ollama": "use openai, whose wire format it speaks",
     }

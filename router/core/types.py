@@ -91,7 +91,8 @@ class Deployment:
 
     `weight` is relative within its tier, `priority` the tier (lower first), `context_window` and `max_output_tokens`
     are in tokens; `base_model` is what price lists and tokenizers call the model, `model` where it is empty; `tags` are
-    what requests may ask for. `options` holds settings only the deployment's provider knows.
+    what requests may ask for. `options` holds settings only the deployment's provider knows. `transient`: it is made
+    for one request, and nothing about it is to be kept.
 
     `template`, where there is one, makes it serve chat requests by text completions. `drop_params` leaves out what its
     dialect cannot express; `max_tokens_name` is what it calls the longest reply, None: as the client does.
@@ -110,6 +111,7 @@ class Deployment:
     context_window: int | None = None
     max_output_tokens: int | None = None
     base_model: str = ""
+    transient: bool = False
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: TLS = NO_TLS
     tags: frozenset[str] = frozenset()

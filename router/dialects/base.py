@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from router.core.errors import UpstreamFailure
+from router.core.override import Override
 from router.core.prompts import Prompt, PromptTemplate
 from router.core.quota import Allowances
 from router.core.types import TLS, Deployment, Kind, Usage
@@ -56,7 +57,7 @@ class InferenceRequest:
 
     `wants_usage` is whether the client itself asked for usage in the stream. `template` is what it says of the prompt,
     `prompt` what a deployment's template has made of its messages; `hops` are what other model groups are sent in its
-    place, by their names.
+    place, by their names. `override` is what its client has set of the deployments of its own group.
     """
 
     kind: Kind
@@ -68,6 +69,7 @@ class InferenceRequest:
     template: PromptTemplate | None = None
     prompt: Prompt | None = None
     hops: Mapping[str, InferenceRequest] | None = None
+    override: Override | None = None
 
 
 class StreamDecoder(Protocol):

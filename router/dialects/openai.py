@@ -46,7 +46,9 @@ class OpenAIDialect:
         if known is None:
             if len(self._heads) >= _HEADS_KEPT:
                 self._heads.clear()
-            known = self._heads[place] = (self.origin(deployment), self._head(deployment, request.kind, key))
+            known = (self.origin(deployment), self._head(deployment, request.kind, key))
+            if not deployment.transient:
+                self._heads[place] = known
         origin, head = known
         body = self._body(request, deployment)
         head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request.id.encode(), len(body))
@@ -81,6 +83,18 @@ class OpenAIDialect:
         port = base.port or (443 if base.scheme == "https" else 80)
         return Origin(base.scheme, base.hostname or "", port, deployment.tls)
 
+    def credentials(self, key: str) -> tuple[str, str]:
+        """The header field that presents `key`."""
+        return "authorization", f"Bearer {key}"
+
+    def path(self, base: str, deployment: Deployment, kind: Kind) -> str:
+        """The path and query of requests of this kind; `base` is the path in the deployment's address."""
+        return base + PATHS[kind]
+
+    def tells_usage(self, deployment: Deployment) -> bool:
+        """Whether a stream's usage may be asked for."""
+        return True
+
     def _head(self, deployment: Deployment, kind: Kind, key: str) -> bytes:
         base = urlsplit(deployment.api_base)
         path = base.path if base.scheme != "unix" else base.path.partition(":")[2]
@@ -91,14 +105,15 @@ class OpenAIDialect:
             "content-type": "application/json",
         }
         if key:
-            fields["authorization"] = f"Bearer {key}"
+            name, value = self.credentials(key)
+            fields[name] = value
         fields.update({name.lower(): value for name, value in deployment.headers.items()})
-        lines = [f"POST {path.rstrip('/')}{PATHS[kind]} HTTP/1.1"]
+        lines = [f"POST {self.path(path.rstrip('/'), deployment, kind)} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in fields.items()]
         return "".join(line + "\r\n" for line in lines).encode("latin-1")
 
     def _body(self, request: InferenceRequest, deployment: Deployment) -> bytes:
-        asks_usage = request.stream and not request.wants_usage
+        asks_usage = request.stream and not request.wants_usage and self.tells_usage(deployment)
         renames = deployment.max_tokens_name is not None and request.kind == "chat"
         if not renames and not (asks_usage and "stream_options" in request.body):
             raw = replace_model(request.raw, request.body, orjson.dumps(deployment.model))

@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from router.core.types import PROMPTED
+from router.dialects.azure import AzureDialect, Tokens, no_tokens
 from router.dialects.base import Dialect
 from router.dialects.mock.dialect import MockDialect
 from router.dialects.openai import OpenAIDialect
 from router.dialects.prompt.dialect import PromptDialect
 
-PROVIDERS: Mapping[str, Callable[[], Dialect]] = MappingProxyType({"openai": OpenAIDialect, "mock": MockDialect})
+PROVIDERS: Mapping[str, Callable[[], Dialect]] = MappingProxyType(
+    {"openai": OpenAIDialect, "azure": AzureDialect, "mock": MockDialect}
+)
 
 
-def dialects() -> dict[str, Dialect]:
-    """One of each, by `Deployment.dialect`: every provider's own, and the one around it that makes prompts."""
+def dialects(tokens: Tokens = no_tokens) -> dict[str, Dialect]:
+    """One of each, by `Deployment.dialect`: every provider's own, and the one around it that makes prompts. `tokens`
+    are those of Entra ID."""
     own = {name: make() for name, make in PROVIDERS.items()}
+    own["azure"] = AzureDialect(tokens)
     return {**own, **{name + PROMPTED: PromptDialect(dialect) for name, dialect in own.items()}}

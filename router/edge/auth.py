@@ -47,7 +47,7 @@ class Authenticator:
         """The principal of the request's bearer key. Raises RouterError 401."""
         if not self._keys:
             return ANYONE
-        header = headers.get("Authorization", "")
+        header = headers.get("Authorization") or _from_azure(headers)
         key = self._known.get(header) or self._find(header)
         if key.expires is not None and self._today() > key.expires:
             raise _refused(f"this API key expired on {key.expires}")
@@ -65,6 +65,12 @@ class Authenticator:
         if len(self._known) < _KNOWN_KEPT:
             self._known[header] = key
         return key
+
+
+def _from_azure(headers: Mapping[str, str]) -> str:
+    """Azure's clients send their key in a field of its own."""
+    key = headers.get("api-key")
+    return f"Bearer {key}" if key else ""
 
 
 def may_use(principal: Principal, model: str) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import orjson
 from aiohttp import StreamReader
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestPayloadError
 
 from router.core.errors import RouterError
+from router.dialects.json_edit import prepend
 
 RequestBody = bytes | Callable[[], Awaitable[bytes]]
 """A request's body, or how to get it: raises RouterError."""
@@ -35,6 +37,19 @@ async def read_body(payload: StreamReader, headers: Mapping[str, str], limit: in
         raise RouterError(408, "request_timeout", f"the request body did not arrive within {timeout:g} s") from None
     except (RequestPayloadError, HttpProcessingError):
         raise RouterError(400, "invalid_request_error", "the request body is cut short or badly encoded") from None
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """`body` for `model`, whatever its own says. What is no JSON object stays as it is, for others to refuse."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body
+    if not isinstance(document, dict) or document.get("model") == model:
+        return body
+    if "model" not in document and document:
+        return prepend(body, b'"model":' + orjson.dumps(model))
+    return orjson.dumps({**document, "model": model})
 
 
 async def _collect(payload: StreamReader, limit: int) -> bytes:

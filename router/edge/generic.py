@@ -10,12 +10,12 @@ from aiohttp import web
 from router.core.errors import RouterError
 from router.core.events import Finished
 from router.core.types import Kind
-from router.edge.body import read_body
+from router.edge.body import read_body, with_model
 from router.edge.errors import error_body, error_fields
 from router.edge.fields import id_fields, pairs, request_id
 from router.edge.generic_exchange import GenericExchange
 from router.edge.pages import MethodNotAllowed, Page, Pages, PostedPage, not_found
-from router.edge.routes import HOT, MODEL_PREFIXES, PAGES, POSTED
+from router.edge.routes import AZURE, HOT, MODEL_PREFIXES, PAGES, POSTED, azure_route
 from router.edge.service import Service
 
 
@@ -34,6 +34,11 @@ class GenericHandler:
         kind = HOT.get(path)
         if kind is not None and request.method == "POST":
             return await self._infer(request, kind)
+        azure = azure_route(path) if path.startswith(AZURE) else None
+        if azure is not None and request.method == "POST":
+            return await self._infer(request, azure[1], azure[0])
+        if azure is not None:
+            kind = azure[1]
         try:
             response: web.StreamResponse = await self._page(request, path, kind)
         except RouterError as error:
@@ -65,10 +70,16 @@ class GenericHandler:
             raise MethodNotAllowed(request.method, path, "GET, HEAD")
         return await page(request)
 
-    async def _infer(self, request: web.BaseRequest, kind: Kind) -> web.StreamResponse:
+    async def _infer(self, request: web.BaseRequest, kind: Kind, model: str = "") -> web.StreamResponse:
+        """`model` is the one in the path, where that has one."""
+
+        async def read() -> bytes:
+            body = await self._read(request)
+            return with_model(body, model) if model else body
+
         exchange = GenericExchange(request, request.keep_alive and not self._service.draining)
         try:
-            await self._service.handle(kind, request.headers, lambda: self._read(request), exchange)
+            await self._service.handle(kind, request.headers, read, exchange)
         except asyncio.CancelledError:
             await exchange.part()
             raise

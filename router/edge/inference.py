@@ -12,6 +12,7 @@ from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import RouterError
 from router.core.events import Finished
+from router.core.override import Override
 from router.core.tokens import estimate, max_output
 from router.core.types import Kind, ModelGroup, Principal, RouteRequest
 from router.dialects.base import InferenceRequest
@@ -83,7 +84,16 @@ def understand(
     record.model = group.name
     record.stream = kind != "embedding" and bool(body.get("stream"))
     request = InferenceRequest(kind, record.request_id, raw, body, record.stream, wants_usage(body))
+    if own is not None and own.deployment_id is not None:
+        request.override = Override(deployment_id=_known_to_azure(own.deployment_id, group))
     return request, _route(catalogue, request, principal, headers, own or _NONE_GIVEN, group, began), group
+
+
+def _known_to_azure(deployment_id: str, group: ModelGroup) -> str:
+    """Raises RouterError 400 where no deployment of the group could be meant."""
+    if not any(deployment.provider == "azure" for tier in group.tiers for deployment in tier):
+        raise bad(f"`deployment_id` is for Azure, and no deployment of `{group.name}` is there", "deployment_id")
+    return deployment_id
 
 
 def _route(

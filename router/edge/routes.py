@@ -14,13 +14,29 @@ _INFERENCE: Mapping[str, Kind] = {
 }
 
 HOT: Mapping[str, Kind] = MappingProxyType(
-    {prefix + path: kind for path, kind in _INFERENCE.items() for prefix in ("/v1", "")}
+    {prefix + path: kind for path, kind in _INFERENCE.items() for prefix in ("/v1", "", "/openai/v1")}
 )
-"""POST paths that are served inline, each with and without `/v1`."""
+"""POST paths that are served inline, each with and without `/v1`, and as Azure has them."""
+
+AZURE = "/openai/deployments/"
+"""What paths begin with that have the model in them."""
+
+
+def azure_route(path: str) -> tuple[str, Kind] | None:
+    """The model and the kind of a path such as `/openai/deployments/gpt-4o/chat/completions`; None for any other."""
+    rest = path.removeprefix(AZURE)
+    if rest == path:
+        return None
+    for ending, kind in _INFERENCE.items():
+        model = rest.removesuffix(ending)
+        if model != rest and model.strip("/") == model != "":
+            return model, kind
+    return None
+
 
 PAGES: Mapping[str, str] = MappingProxyType(
     {
-        **{prefix + "/models": "models" for prefix in ("/v1", "")},
+        **{prefix + "/models": "models" for prefix in ("/v1", "", "/openai", "/openai/v1")},
         "/health": "live",
         "/health/live": "live",
         "/health/ready": "ready",
@@ -33,4 +49,4 @@ PAGES: Mapping[str, str] = MappingProxyType(
 POSTED: Mapping[str, str] = MappingProxyType({prefix + "/router/explain": "explain" for prefix in ("/v1", "")})
 """POST paths that infer nothing, by the name of the method of `Pages` that answers."""
 
-MODEL_PREFIXES = ("/v1/models/", "/models/")
+MODEL_PREFIXES = ("/v1/models/", "/models/", "/openai/models/", "/openai/v1/models/")

@@ -187,6 +187,7 @@ class Runner:
         asked = began = self._clock()
         answered: float | None = None
         timing = self._timing(route, step, began)
+        override = request.override if step.group is failover.first else None
         outcome, told = UNSENT, "client_gone"
         record.attempts = failover.attempts
         record.served_by, record.deployment, record.provider = step.group.name, deployment.id, deployment.provider
@@ -195,8 +196,12 @@ class Runner:
                 request = request.hops.get(step.group.name, request)
             if deployment.template is not None and request.kind == "chat" and self._prompter is not None:
                 request = await self._prompter.prepare(request, deployment)
+            key = lease.key
+            if override is not None:
+                deployment = override.applied(deployment)
+                key = key if override.api_key is None else override.api_key
             dialect = self._dialects[deployment.dialect]
-            wire = dialect.encode(request, deployment, lease.key)
+            wire = dialect.encode(request, deployment, key)
             if trace is not None:
                 span_id = trace.new_span()
                 wire = wire._replace(head=trace.head(wire.head, span_id))
@@ -206,7 +211,7 @@ class Runner:
             if response.stream is None:
                 answered = self._clock()
             word = dialect.allowances(response.headers)
-            if word is not None:
+            if word is not None and override is None:
                 self._state.heard(lease, word)
             await self._answer(request, route, dialect, response, lease, exchange, record, began)
             told_usage = None if record.usage is None or record.usage.estimated else record.usage
@@ -225,7 +230,7 @@ class Runner:
             ended = self._clock()
             duration = record.last_attempt = ended - began
             record.upstream += (ended if answered is None else answered) - asked
-            self._state.settle(lease, outcome)
+            self._state.settle(lease, outcome if override is None else outcome.untold())
             if trace is not None:
                 trace.attempted(step.group.name, deployment, told, began, ended, span_id)
             self._observer(Attempted(step.group.name, deployment.id, deployment.provider, told, duration, selection))

@@ -40,6 +40,10 @@ class Outcome(NamedTuple):
     served: Served | None = None
     spent: Spent | None = None
 
+    def untold(self) -> Outcome:
+        """The same, of an attempt for which a client chose the key, the headers or the host: it says nothing."""
+        return self._replace(health=Health.NONE, told=False)
+
 
 SUCCESS = Outcome()
 CLIENT_GONE = Outcome(told=False)

@@ -66,6 +66,11 @@ class Log:
         else:
             self.logger.warning("traces are not delivered: the collector does not answer, or refuses them")
 
+    def sign_in_failed(self, error: Exception) -> None:
+        """Entra ID, or the way to it, refused."""
+        told = str(error).partition("\n")[0][:300]
+        self.logger.error("sign-in failed", error=type(error).__name__, message=told)
+
     def close(self) -> None:
         self._writer.close()
 

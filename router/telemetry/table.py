@@ -140,6 +140,11 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
         _counter("router_upstream_closed_total", "Connections closed, by reason.", "reason"),
         _counter("router_upstream_refused_replies_total", "Replies refused for their form, by reason.", "reason"),
     ),
+    "Signing in": (
+        _gauge("router_entra_token_seconds", "Time until the first of the Entra ID tokens ends; 0: one is missing.",
+               unit="seconds", merge="min"),
+        _counter("router_entra_failures_total", "Sign-ins with Entra ID that failed."),
+    ),
     "The process": (
         _seconds("router_event_loop_lag_seconds", "How much later than asked for the event loop got to a timer.",
                  bounds=LAG_SECONDS),

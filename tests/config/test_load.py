@@ -39,7 +39,7 @@ model_list:
     rmp: 600
     provider: opnai
     api_base: http://user:s3cret-5f0c@host
-  - provider: azure
+  - provider: bedrock
     api_key: "s3cret-5f0c\\n"
     weight: 0
 """
@@ -69,8 +69,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file_and_then_of_the_
         "router.yaml:20:15: model_list.1.provider: unknown provider: 'opnai' (did you mean openai?)",
         "router.yaml:21:15: model_list.1.api_base: must hold no user or password; the key goes into api_key",
         "router.yaml:22:5: model_list.2.model_name: is missing",
-        "router.yaml:22:15: model_list.2.provider: azure is not built yet; "
-        "use openai with api_base https://RESOURCE.openai.azure.com/openai/v1; known are mock, openai",
+        "router.yaml:22:15: model_list.2.provider: bedrock is not built yet; known are azure, mock, openai",
         "router.yaml:23:14: model_list.2.api_key: holds a line break or another control character",
         "router.yaml:24:13: model_list.2.weight: must be more than 0",
         "ROUTER__SERVER__BODY_TIMEOUT: server.body_timeout: expected a number, not text",

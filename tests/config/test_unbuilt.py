@@ -22,7 +22,6 @@ REFUSED = [
     ("routing.drop_params", ROUTING, "drop_params: true"),
     ("models.*.hedging.enabled", MODEL, "hedging: {enabled: true}"),
     ("models.*.drop_params", MODEL, "drop_params: true"),
-    ("model_list.*.api_version", DEPLOYMENT, "api_version: '2024-10-21'"),
     ("model_list.*.health_check", DEPLOYMENT, "health_check: {path: /health}"),
 ]
 
@@ -73,16 +72,16 @@ def test_a_setting_at_its_default_passes(text: str, given: str) -> None:
         (MODEL % "strategy: fastest", f"models.small.strategy: unknown strategy: 'fastest'; {STRATEGIES}"),
         (
             "model_list: [{model_name: m, provider: bedrock}]",
-            "model_list.0.provider: bedrock is not built yet; known are mock, openai",
+            "model_list.0.provider: bedrock is not built yet; known are azure, mock, openai",
         ),
         (
             "model_list: [{model_name: m, provider: ollama}]",
             "model_list.0.provider: ollama is no provider; "
-            "use openai, whose wire format it speaks; known are mock, openai",
+            "use openai, whose wire format it speaks; known are azure, mock, openai",
         ),
         (
             "model_list: [{model_name: m, provider: acme}]",
-            "model_list.0.provider: unknown provider: 'acme'; known are mock, openai",
+            "model_list.0.provider: unknown provider: 'acme'; known are azure, mock, openai",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from router.core.errors import RouterError
@@ -10,6 +11,7 @@ from router.edge.parameters.table import Owner, names_of
 
 OVERRIDES = names_of(Owner.OVERRIDE)
 NOT_YET = names_of(Owner.NOT_YET)
+DEPLOYMENT_NAME = re.compile(r"(?=[^.])[A-Za-z0-9._-]{1,128}", re.ASCII)
 _SPECIAL = names_of(Owner.ROUTER) | OVERRIDES | NOT_YET
 
 
@@ -21,6 +23,7 @@ class RouterParameters(NamedTuple):
     fallbacks: tuple[str, ...] | None = None
     context_window_fallbacks: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
+    deployment_id: str | None = None
 
 
 def take_own(body: dict[str, Any]) -> RouterParameters | None:
@@ -43,10 +46,17 @@ def take_own(body: dict[str, Any]) -> RouterParameters | None:
         _fallbacks(body.pop("fallbacks", None)),
         _window_fallbacks(body.pop("context_window_fallback_dict", None), body.get("model")),
         _tags(body.get("metadata"), keeps_metadata),
+        _deployment_id(body.pop("deployment_id", None)),
     )
     if not keeps_metadata:
         body.pop("metadata", None)
     return parameters
+
+
+def _deployment_id(value: str | None) -> str | None:
+    if value is not None and not DEPLOYMENT_NAME.fullmatch(value):
+        raise bad("`deployment_id` must be a name of letters, digits, `-`, `_` and `.`", "deployment_id")
+    return value
 
 
 def _timeout(value: float | None) -> float | None:

@@ -79,6 +79,8 @@ def _rows() -> Iterator[Parameter]:
     yield Parameter("context_window_fallback_dict", (dict,), "by model, where to send prompts too long for it", own)
     yield Parameter("metadata", (dict,), "for the log line; `tags` choose deployments", own)
 
+    yield Parameter("deployment_id", (str,), "Azure: the deployment to use there, in place of the configured one", own)
+
     override = Owner.OVERRIDE
     yield Parameter("api_base", (str,), "the host to use", override)
     yield Parameter("api_key", (str,), "the key to use there", override)
@@ -89,7 +91,6 @@ def _rows() -> Iterator[Parameter]:
     yield Parameter("input_cost_per_token", _NUMBER, "the price of a prompt token", override)
     yield Parameter("output_cost_per_token", _NUMBER, "the price of a completion token", override)
 
-    yield Parameter("deployment_id", (str,), "Azure: the deployment to use there", Owner.NOT_YET)
     template = Owner.NOT_YET
     yield Parameter("initial_prompt_value", (str,), "what the prompt begins with", template)
     yield Parameter("roles", (dict,), "what stands before and after each role's messages", template)
