@@ -20,6 +20,7 @@ from router.config.schema_deployment import strict_of
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.events import Finished
+from router.core.grants import Grants, parse_host
 from router.core.redis_address import parse_redis_url
 from router.core.types import NO_LIMITS, Budget, Limits, LimitSubject, Principal
 from router.dialects.azure import EntraOptions, options_of
@@ -46,10 +47,11 @@ from router.telemetry.metrics import Metrics, Sample
 from router.telemetry.otlp import OtlpSender
 from router.telemetry.sources import ProcessFigures, deployments, queues
 from router.telemetry.tracing import Tracing
-from router.upstream.base import Upstream
+from router.upstream.base import GUARDED, Upstream
 from router.upstream.client import HttpUpstream
 from router.upstream.entra import EntraTokens
 from router.upstream.figures import figures
+from router.upstream.guard import GuardedUpstream
 from router.upstream.inprocess import MockUpstream
 from router.upstream.proxy import Proxies
 
@@ -85,6 +87,7 @@ class App:
         self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
+        self._upstreams[GUARDED] = GuardedUpstream()
         self._entra = EntraTokens(identities(config.catalogue), self.log.sign_in_failed)
         metrics.read(self._entra.samples)
         runner = Runner(
@@ -234,7 +237,9 @@ def principal_of(key: KeySettings) -> Principal:
     limits = Limits(rpm, tpm, key.max_parallel_requests, strict_of(key.rpm, key.tpm))
     budget = None if key.max_budget is None else Budget(key.max_budget, key.budget_period)
     subject = None if limits == NO_LIMITS and budget is None else LimitSubject(KEY + key.name, limits, budget)
-    return Principal(key.name, tuple(key.models), priority=key.priority, subject=subject, team=key.team or "")
+    grants = Grants(frozenset(key.allow), frozenset(map(parse_host, key.allowed_hosts))) if key.allow else None
+    models = tuple(key.models)
+    return Principal(key.name, models, priority=key.priority, subject=subject, team=key.team or "", grants=grants)
 
 
 def identities(catalogue: Catalogue) -> list[EntraOptions]:

@@ -173,6 +173,11 @@ def _check_keys(settings: Settings, problems: Problems) -> None:
         if key.name in names:
             problems.add((*path, "name"), "another key has this name already")
         names.add(key.name)
+        names_hosts = bool({"api_base", "model_list"} & set(key.allow))
+        if names_hosts and not key.allowed_hosts:
+            problems.add((*path, "allow"), "allows hosts to be named, and allowed_hosts has none", key=True)
+        elif key.allowed_hosts and not names_hosts:
+            problems.add((*path, "allowed_hosts"), "does nothing: allow has neither api_base nor model_list", key=True)
         owner = owners.setdefault(key.key.get_secret_value(), f"the key of {key.name}")
         if owner != f"the key of {key.name}":
             problems.add((*path, "key"), f"is the same as {owner}")

@@ -48,7 +48,7 @@ def resolve(settings: Settings, folder: FilePath) -> Catalogue:
         members.setdefault(found.model_name, []).append(found if "*" in found.model else completed(found, table))
     fallbacks = {kind: _entries(kind, settings, directory) for kind in FALLBACK_KINDS}
     groups = {
-        name: ModelGroup(name, _tiers(those), _policy(name, settings, fallbacks, directory))
+        name: ModelGroup(name, tiers_of(those), _policy(name, settings, fallbacks, directory))
         for name, those in members.items()
     }
     return Catalogue(
@@ -88,7 +88,7 @@ def _ids(deployments: Sequence[DeploymentSettings]) -> Iterator[str]:
         yield f"{start}-{last[start]}"
 
 
-def _tiers(deployments: list[Deployment]) -> tuple[tuple[Deployment, ...], ...]:
+def tiers_of(deployments: list[Deployment]) -> tuple[tuple[Deployment, ...], ...]:
     tiers: dict[int, list[Deployment]] = {}
     for deployment in deployments:
         tiers.setdefault(deployment.priority, []).append(deployment)

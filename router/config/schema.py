@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from router.config.fields import (
     Amount,
@@ -31,6 +31,18 @@ from router.config.fields import (
 from router.config.schema_deployment import DeploymentSettings, Limit
 from router.config.schema_routing import ModelSettings, RoutingSettings
 from router.config.schema_telemetry import TelemetrySettings
+from router.core.grants import OVERRIDABLE, parse_host
+
+
+def _overridable(name: str) -> str:
+    if name not in OVERRIDABLE:
+        raise ValueError(f"is nothing that a request could set; known are {', '.join(sorted(OVERRIDABLE))}")
+    return name
+
+
+def _host(text: str) -> str:
+    parse_host(text)
+    return text
 
 
 class ServerSettings(Section):
@@ -87,10 +99,12 @@ class KeySettings(Section):
     """Such as 1h, 1d, 7d or 30d (units s, m, h, d and w), counted from 1970 on in UTC; null: there is but one."""
     priority: Tier = 0
     """Its place when requests queue; lower first."""
-    allow: tuple[Name, ...] = ()
-    """Which of the deployment's settings its requests may replace, such as extra_headers."""
-    allowed_hosts: tuple[Name, ...] = ()
-    """Hosts, as `host` or `host:port`, that its requests may name as `api_base`."""
+    allow: tuple[Annotated[Name, AfterValidator(_overridable)], ...] = ()
+    """Which of a deployment's settings its requests may set: api_base, api_key, api_version, model_list, headers,
+    extra_headers, input_cost_per_token, output_cost_per_token."""
+    allowed_hosts: tuple[Annotated[Name, AfterValidator(_host)], ...] = ()
+    """Hosts, as `host` (on the scheme's own port) or `host:port`, that its requests may name as `api_base`. Addresses
+    that are not public are reached only where an entry is that very address."""
 
 
 class AuthSettings(Section):

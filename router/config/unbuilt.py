@@ -19,8 +19,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "server.workers": "serving from more than one process",
         "server.admin_port": "a port for administration",
-        "auth.keys.*.allow": "overriding a deployment's settings from the client",
-        "auth.keys.*.allowed_hosts": "overriding a deployment's settings from the client",
         "routing.hedging.enabled": "hedging",
         "routing.drop_params": "dropping parameters",
         "models.*.hedging.enabled": "hedging",

@@ -8,6 +8,7 @@ added or replaced.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -56,6 +57,20 @@ def bind(catalogue: Catalogue, old: Routes, loads: Mapping[str, BackendLoad]) ->
         {group.name: group.policy for group in groups},
         bound,
         keys,
+    )
+
+
+def with_group(routes: Routes, group: ModelGroup) -> Routes:
+    """The same with one group more, which shares no load with anybody: for the one request that brought it."""
+    loads = {deployment.backend: BackendLoad(len(deployment.api_keys)) for tier in group.tiers for deployment in tier}
+    for tier in group.tiers:
+        for deployment in tier:
+            loads[deployment.backend].api_keys = deployment.api_keys
+    return Routes(
+        routes.catalogue,
+        ChainMap({group.name: _tiers(group, loads)}, routes.tiers),  # type: ignore[arg-type]
+        ChainMap({group.name: group.policy}, routes.policies),  # type: ignore[arg-type]
+        loads,
     )
 
 

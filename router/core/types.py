@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from router.core.grants import Grants
 from router.core.hashing import hash_of
 from router.core.prices import UNKNOWN
 from router.core.prices import Prices as Prices
@@ -92,7 +93,7 @@ class Deployment:
     `weight` is relative within its tier, `priority` the tier (lower first), `context_window` and `max_output_tokens`
     are in tokens; `base_model` is what price lists and tokenizers call the model, `model` where it is empty; `tags` are
     what requests may ask for. `options` holds settings only the deployment's provider knows. `transient`: it is made
-    for one request, and nothing about it is to be kept.
+    for one request, and nothing about it is to be kept; `guard`: its client has named the host, within these grants.
 
     `template`, where there is one, makes it serve chat requests by text completions. `drop_params` leaves out what its
     dialect cannot express; `max_tokens_name` is what it calls the longest reply, None: as the client does.
@@ -112,6 +113,7 @@ class Deployment:
     max_output_tokens: int | None = None
     base_model: str = ""
     transient: bool = False
+    guard: Grants | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: TLS = NO_TLS
     tags: frozenset[str] = frozenset()
@@ -239,7 +241,7 @@ class Principal:
     """Who is asking. `models` are patterns (`gpt-4o`, `claude-*`); empty allows every model.
 
     `priority` is the place in a queue, lower first; `subject` the limits, None without any; `team` whose key it is,
-    empty where that was not said.
+    empty where that was not said; `grants` what its requests may set of a deployment, None: nothing.
     """
 
     name: str
@@ -248,6 +250,7 @@ class Principal:
     priority: int = 0
     subject: LimitSubject | None = None
     team: str = ""
+    grants: Grants | None = None
 
 
 class Tags(NamedTuple):

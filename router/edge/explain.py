@@ -29,7 +29,9 @@ def explanation_of(
     """
     chosen = _kind(raw, kind)
     record = Finished("explain", chosen)
-    _, route, group = understand(catalogue, principal, chosen, headers, raw, record, view.now)
+    request, route, group = understand(catalogue, principal, chosen, headers, raw, record, view.now)
+    if request.override is not None and request.override.own_group:
+        raise bad("there is nothing to explain of a request that brings its own deployments")
     return explain(route, group, catalogue, view)
 
 

@@ -12,7 +12,6 @@ from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import RouterError
 from router.core.events import Finished
-from router.core.override import Override
 from router.core.tokens import estimate, max_output
 from router.core.types import Kind, ModelGroup, Principal, RouteRequest
 from router.dialects.base import InferenceRequest
@@ -20,6 +19,7 @@ from router.dialects.json_edit import DuplicateKey, refuse_duplicates
 from router.edge.affinity import affinity_of
 from router.edge.auth import Authenticator, may_use
 from router.edge.body import RequestBody
+from router.edge.overrides import override_of, own_group, prices_of, refuse_unless_azure
 from router.edge.parameters import RouterParameters, bad, check, take_own
 from router.edge.tags import HEADER as TAGS_HEADER
 from router.edge.tags import tags_of
@@ -77,23 +77,26 @@ def understand(
     """What `raw` asks for: whole, as routing sees it, and of which model group. Raises RouterError."""
     body, raw = parse(raw)
     check(kind, body)
-    own = take_own(body)
+    own = take_own(body, principal.grants)
     if own is not None:
         raw = orjson.dumps(body)
-    group = find_group(catalogue, principal, body["model"])
+    override = None
+    if own is not None and (own.overrides or own.deployment_id is not None):
+        override = override_of(own.overrides, own.deployment_id)
+    if own is not None and override is not None and override.own_group and principal.grants is not None:
+        known = catalogue.resolve(body["model"])
+        if known is not None or "api_base" in own.overrides:
+            known = find_group(catalogue, principal, body["model"])
+        group = own_group(own.overrides, body["model"], known, principal.grants)
+    else:
+        group = find_group(catalogue, principal, body["model"])
+    if own is not None and own.deployment_id is not None:
+        refuse_unless_azure(group)
     record.model = group.name
     record.stream = kind != "embedding" and bool(body.get("stream"))
     request = InferenceRequest(kind, record.request_id, raw, body, record.stream, wants_usage(body))
-    if own is not None and own.deployment_id is not None:
-        request.override = Override(deployment_id=_known_to_azure(own.deployment_id, group))
+    request.override = override
     return request, _route(catalogue, request, principal, headers, own or _NONE_GIVEN, group, began), group
-
-
-def _known_to_azure(deployment_id: str, group: ModelGroup) -> str:
-    """Raises RouterError 400 where no deployment of the group could be meant."""
-    if not any(deployment.provider == "azure" for tier in group.tiers for deployment in tier):
-        raise bad(f"`deployment_id` is for Azure, and no deployment of `{group.name}` is there", "deployment_id")
-    return deployment_id
 
 
 def _route(
@@ -125,6 +128,7 @@ def _route(
         partial(affinity_of, headers, request.body),
         timeout < allowed,
         None if principal.subject is None or principal.subject.budget is None else principal.subject,
+        prices_of(own.overrides) if own.overrides else None,
     )
 
 

@@ -77,7 +77,7 @@ class Gate:
         if subject.budget is None:
             return 0.0
         view = self._state.view()
-        first = next(iter(view.tiers(group)), ())[:_LOOKED_AT]
+        first = next(iter(view.tiers_of.get(group.name, ())), ())[:_LOOKED_AT]
         dollars = max((expected_cost(route, candidate, view) or 0.0 for candidate in first), default=0.0)
         self._state.hold(subject, dollars)
         return dollars

@@ -14,7 +14,7 @@ from router.core.events import Attempted, FellBack, Finished, Observer, Rejected
 from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.plan import Rejection
-from router.core.routes import Routes
+from router.core.routes import Routes, with_group
 from router.core.tokens import BYTES_PER_TOKEN
 from router.core.types import Limits, ModelGroup, QueuePolicy, RouteRequest
 from router.dialects.base import Dialect, InferenceRequest
@@ -27,7 +27,7 @@ from router.flow.prompter import Prompter
 from router.flow.queue import Blocked, Queue, Ticket, blocked
 from router.flow.relay import Relay
 from router.state.base import CLIENT_GONE, UNSENT, Lease, Outcome, Served, StateStore
-from router.upstream.base import Timing, Upstream, UpstreamResponse
+from router.upstream.base import GUARDED, Timing, Upstream, UpstreamResponse
 
 _NEVER = float("inf")
 
@@ -74,6 +74,8 @@ class Runner:
         """
         policy = group.policy.queue
         routes = self._state.routes
+        if request.override is not None and request.override.own_group:
+            routes = with_group(routes, group)
         failover = Failover(route, group, routes.catalogue, self._rng, self._rejected)
         served_by = group
         if record.trace is not None and record.trace.content:
@@ -207,7 +209,9 @@ class Runner:
                 wire = wire._replace(head=trace.head(wire.head, span_id))
             outcome = CLIENT_GONE
             asked = self._clock()
-            response = await self._upstreams[wire.origin.scheme].send(wire, timing)
+            response = await self._upstreams[wire.origin.scheme if deployment.guard is None else GUARDED].send(
+                wire, timing
+            )
             if response.stream is None:
                 answered = self._clock()
             word = dialect.allowances(response.headers)

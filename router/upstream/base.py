@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 from router.core.errors import UpstreamFailure
 from router.dialects.base import Headers, WireRequest
 
+GUARDED = "guarded"
+"""Among upstreams by scheme, the one for hosts that clients have named."""
+
 
 class Timing(NamedTuple):
     """One attempt's limits. `connect` and `stream_idle` in seconds; `deadline` and `first_token` are moments on the

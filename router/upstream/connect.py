@@ -50,7 +50,7 @@ class Dialer:
             try:
                 if proxy is not None and context is not None:
                     await tunnel(loop, sock, origin, proxy)
-                await _hand_over(loop, sock, origin, protocol, context)
+                await hand_over(loop, sock, origin, protocol, context)
             except BaseException:
                 sock.close()
                 raise
@@ -72,7 +72,7 @@ class Dialer:
             raise UpstreamFailure(FailureKind.CONNECT, f"the proxy cannot be reached: {describe(error)}") from error
 
 
-async def _hand_over(
+async def hand_over(
     loop: asyncio.AbstractEventLoop,
     sock: socket.socket,
     origin: Origin,

@@ -16,8 +16,6 @@ MODEL = "models: {small: {%s}}\n" + MODELS
 REFUSED = [
     ("server.workers", SERVER, "workers: 2"),
     ("server.admin_port", SERVER, "admin_port: 4001"),
-    ("auth.keys.*.allow", KEY, "allow: [extra_headers]"),
-    ("auth.keys.*.allowed_hosts", KEY, "allowed_hosts: [host]"),
     ("routing.hedging.enabled", ROUTING, "hedging: {enabled: true}"),
     ("routing.drop_params", ROUTING, "drop_params: true"),
     ("models.*.hedging.enabled", MODEL, "hedging: {enabled: true}"),

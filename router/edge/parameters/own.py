@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from router.core.errors import RouterError
+from router.core.grants import Grants
 from router.edge.parameters.checking import bad
 from router.edge.parameters.table import Owner, names_of
 
 OVERRIDES = names_of(Owner.OVERRIDE)
 NOT_YET = names_of(Owner.NOT_YET)
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 DEPLOYMENT_NAME = re.compile(r"(?=[^.])[A-Za-z0-9._-]{1,128}", re.ASCII)
 _SPECIAL = names_of(Owner.ROUTER) | OVERRIDES | NOT_YET
 
@@ -24,19 +28,20 @@ class RouterParameters(NamedTuple):
     context_window_fallbacks: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     deployment_id: str | None = None
+    overrides: Mapping[str, Any] = NOTHING
 
 
-def take_own(body: dict[str, Any]) -> RouterParameters | None:
+def take_own(body: dict[str, Any], grants: Grants | None = None) -> RouterParameters | None:
     """Remove the router's own parameters from `body`; None where there are none.
 
     Raises RouterError 400 for a wrong value, and 403 for an override that the key does not allow.
     """
     if _SPECIAL.isdisjoint(body):
         return None
+    overrides = {name: value for name in OVERRIDES if (value := body.pop(name, None)) is not None}
+    if overrides:
+        refuse_forbidden(overrides, grants)
     for name in body:
-        if name in OVERRIDES:
-            raise RouterError(403, "override_not_allowed", f"this key may not set `{name}`", param=name,
-                              type="permission_error")  # fmt: skip
         if name in NOT_YET:
             raise bad(f"`{name}` is not supported by this version", name, "unsupported_parameter")
     keeps_metadata = body.get("store") is True
@@ -47,10 +52,23 @@ def take_own(body: dict[str, Any]) -> RouterParameters | None:
         _window_fallbacks(body.pop("context_window_fallback_dict", None), body.get("model")),
         _tags(body.get("metadata"), keeps_metadata),
         _deployment_id(body.pop("deployment_id", None)),
+        overrides,
     )
     if not keeps_metadata:
         body.pop("metadata", None)
     return parameters
+
+
+def refuse_forbidden(names: Iterable[str], grants: Grants | None) -> None:
+    """Raises RouterError 403 for the first parameter that the key does not allow."""
+    for name in names:
+        if grants is None or name not in grants.allow:
+            raise not_allowed(name)
+
+
+def not_allowed(param: str, told: str = "") -> RouterError:
+    return RouterError(403, "override_not_allowed", told or f"this key may not set `{param}`", param=param,
+                       type="permission_error")  # fmt: skip
 
 
 def _deployment_id(value: str | None) -> str | None:
