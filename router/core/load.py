@@ -121,15 +121,16 @@ _NO_BUDGETS: Mapping[str, RetryBudget] = MappingProxyType({})
 
 
 class Snapshot:
-    """What one decision reads. `now` is the only clock, `live` the number of replicas at work.
+    """What one decision reads. `now` is the only clock, `live` the number of replicas at work, `heard_at` the moment when
+    the others were last heard.
 
     By model name: `turns` are the groups' virtual times for round-robin, `outputs` their usual output in tokens,
     `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured,
     `budgets` the groups' retry budgets; a group without one may retry as it likes.
     """
 
-    __slots__ = ("_asked", "_asked_of", "_tokens", "budgets", "cached", "live", "now", "outputs", "policies",
-                 "tiers_of", "turns")  # fmt: skip
+    __slots__ = ("_asked", "_asked_of", "_tokens", "budgets", "cached", "heard_at", "live", "now", "outputs",
+                 "policies", "tiers_of", "turns")  # fmt: skip
 
     def __init__(
         self,
@@ -141,6 +142,7 @@ class Snapshot:
         policies: Mapping[str, RoutingPolicy] = _NO_POLICIES,
         budgets: Mapping[str, RetryBudget] = _NO_BUDGETS,
         live: int = 1,
+        heard_at: float = float("-inf"),
     ) -> None:
         self.now = now
         self.tiers_of = tiers_of
@@ -150,6 +152,7 @@ class Snapshot:
         self.policies = policies
         self.budgets = budgets
         self.live = live
+        self.heard_at = heard_at
         self._asked: RouteRequest | None = None
         self._asked_of = ""
         self._tokens = 0

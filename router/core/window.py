@@ -1,4 +1,4 @@
-"""Counting over a sliding minute, in one-second buckets."""
+"""Counting over a sliding minute, in buckets of a tenth of a second."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections import deque
 from math import inf
 
 SECONDS = 60.0
+TICKS = 10
+"""Buckets in a second: what one of them holds is counted too long by a tenth of a second at most, so that a limit that
+is asked for many times over is used up to 99 %."""
 
 
 class Bucket:
-    """What came within one second of the clock. It leaves the window as a whole, a minute after the last of it."""
+    """What came within one tick of the clock. It leaves the window as a whole, a minute after the last of it."""
 
-    __slots__ = ("amount", "gone", "last", "second")
+    __slots__ = ("amount", "gone", "last", "tick")
 
-    def __init__(self, second: int) -> None:
-        self.second = second
+    def __init__(self, tick: int) -> None:
+        self.tick = tick
         self.last = 0.0
         self.amount = 0
         self.gone = False
@@ -23,9 +26,9 @@ class Bucket:
 class Window:
     """A sum over the last 60 seconds, which is never less than the true one.
 
-    A sample counts for 60 seconds, and for less than one more where others followed within the same second: so what is
-    admitted by this sum never exceeds its limit in any 60 seconds, wherever they begin. Memory is a bucket for each
-    second in which something came, 61 at most; adding and reading cost a constant.
+    A sample counts for 60 seconds, and for less than a tenth more where others followed within the same tick: so what
+    is admitted by this sum never exceeds its limit in any 60 seconds, wherever they begin. Memory is a bucket for each
+    tick in which something came, 601 at most; adding and reading cost a constant.
     """
 
     __slots__ = ("_buckets", "_due", "counted")
@@ -41,10 +44,11 @@ class Window:
         if now >= self._due:
             self._forget(now)
         buckets = self._buckets
-        if buckets and buckets[-1].second >= int(now):
+        tick = int(now * TICKS)
+        if buckets and buckets[-1].tick >= tick:
             bucket = buckets[-1]
         else:
-            bucket = Bucket(int(now))
+            bucket = Bucket(tick)
             buckets.append(bucket)
             if len(buckets) == 1:
                 self._due = now + SECONDS

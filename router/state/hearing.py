@@ -35,6 +35,7 @@ class Hearing:
         """`live` is how many replicas share the limits."""
         self._uses, self._alone = picture.uses, False
         self._live = self._store.live = live
+        self._store.heard_at = now
         for subject, meter in self._meters():
             part = meter.part = meter.part or self._part_of(subject)
             use = picture.uses.get(subject, _UNUSED)

@@ -52,6 +52,8 @@ class MemoryStore:
         """Makes this replica's part of a subject's limits, by its name; None: there are no siblings."""
         self.live = 1
         """Replicas at work, this one included."""
+        self.heard_at = float("-inf")
+        """When the others were last heard, in clock seconds."""
         self.strict: StrictLimits | None = None
         self._spending: dict[str, Spending] = {}
 
@@ -87,6 +89,7 @@ class MemoryStore:
             routes.policies,
             self._budgets,
             self.live,
+            self.heard_at,
         )
 
     def candidates(self) -> Iterator[Candidate]:

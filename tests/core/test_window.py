@@ -17,12 +17,12 @@ def test_a_sample_counts_for_a_minute_and_no_longer() -> None:
     assert window.total(START + 60.0) == 0
 
 
-def test_what_came_within_one_second_leaves_together_a_minute_after_the_last_of_it() -> None:
+def test_what_came_within_one_tick_leaves_together_a_minute_after_the_last_of_it() -> None:
     window = Window()
-    window.add(START + 0.1, 1)
-    window.add(START + 0.9, 1)
-    assert window.total(START + 60.5) == 2
-    assert window.total(START + 60.9) == 0
+    window.add(START + 0.01, 1)
+    window.add(START + 0.09, 1)
+    assert window.total(START + 60.05) == 2
+    assert window.total(START + 60.1) == 0
 
 
 def test_a_long_silence_empties_the_window_at_once() -> None:
@@ -33,11 +33,11 @@ def test_a_long_silence_empties_the_window_at_once() -> None:
     assert window.total(START + 1e6) == 0
 
 
-def test_memory_is_bounded_by_the_seconds_of_a_minute() -> None:
+def test_memory_is_bounded_by_the_ticks_of_a_minute() -> None:
     window = Window()
-    for tenth in range(10_000):
-        window.add(START + tenth / 10, 1)
-    assert len(window._buckets) <= 61
+    for hundredth in range(20_000):
+        window.add(START + hundredth / 100, 1)
+    assert len(window._buckets) <= 601
 
 
 def test_a_correction_changes_what_was_booked_in_its_own_second() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from router.core.limits import Spent
 from router.core.types import Limits, Usage
+from router.core.window import TICKS
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Naive:
 
     def reserve(self, now: float, tokens: int) -> Entry:
         self.entries.append(Entry(now, tokens))
-        self.lasts[int(now)] = now
+        self.lasts[int(now * TICKS)] = now
         return self.entries[-1]
 
     def settle(self, now: float, entry: Entry, spent: Spent, usage: Usage | None) -> None:
@@ -39,8 +40,8 @@ class Naive:
 
     def totals(self, now: float) -> tuple[int, int, int]:
         """Requests and tokens of the last minute, and requests under way."""
-        # What came within one second of the clock leaves together, a minute after the last of it.
-        counted = [entry for entry in self.entries if now < self.lasts[int(entry.at)] + 60.0]
+        # What came within one tick of the clock leaves together, a minute after the last of it.
+        counted = [entry for entry in self.entries if now < self.lasts[int(entry.at * TICKS)] + 60.0]
         under_way = sum(entry.open for entry in self.entries)
         return sum(entry.requests for entry in counted), sum(entry.tokens for entry in counted), under_way
 

@@ -12,9 +12,13 @@ from router.core.strategies.base import LOOKS, Fit, Inputs, Weighed, chances_of_
 from router.core.tier import LARGE, Tier, shuffled, two_of
 from router.core.types import RouteRequest
 
+FRESH = 0.25
+"""Seconds for which news of the siblings says how things are now."""
+
 
 class Comparing(ABC):
-    """Lowest score of everyone; in a large tier, or where siblings share the backends, the lower of two random ones.
+    """Lowest score of everyone; in a large tier, or where siblings might all choose the same, the lower of two random
+    ones.
 
     Two choices come close to the best one without a scan, and replicas whose news of each other is equally old do not
     all pick the same deployment (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing", 2001, and "How
@@ -29,8 +33,11 @@ class Comparing(ABC):
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
         """What the score of `candidate` is made of."""
 
-    def of_two(self, candidates: Sequence[Candidate]) -> bool:
-        """Whether two of these few are to be compared, rather than all."""
+    def of_two(self, candidates: Sequence[Candidate], view: Snapshot) -> bool:
+        """Whether two of these few are to be compared, rather than all: siblings have requests there, and their news is
+        stale, or they are so many that what looks idle to all of them at once would be swamped."""
+        if view.live <= len(candidates) and view.now - view.heard_at <= FRESH:
+            return False
         siblings = 0
         for candidate in candidates:
             siblings += candidate.load.siblings
@@ -48,7 +55,7 @@ class Comparing(ABC):
         count = len(candidates)
         if count < 2:
             return candidates[0] if count else None
-        if count > 2 and (large or count > LARGE or self.of_two(candidates)):
+        if count > 2 and (large or count > LARGE or self.of_two(candidates, view)):
             candidates = two_of(candidates, rng)
         return lowest(candidates, self.scores(request, candidates, view), rng)
 
@@ -67,7 +74,7 @@ class Comparing(ABC):
         if not candidates:
             return ()
         scores = self.scores(request, candidates, view)
-        if len(candidates) > 2 and (is_large(candidates, view) or self.of_two(candidates)):
+        if len(candidates) > 2 and (is_large(candidates, view) or self.of_two(candidates, view)):
             chances = self.chances_of_two(request, candidates, view)
         else:
             chances = chances_of_lowest(scores)

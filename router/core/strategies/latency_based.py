@@ -21,7 +21,7 @@ class LatencyBased(Timed):
     run to the one that answered fastest last. Wrong where slow is right, as with a larger model under the same name.
     """
 
-    def of_two(self, candidates: Sequence[Candidate]) -> bool:
+    def of_two(self, candidates: Sequence[Candidate], view: Snapshot) -> bool:
         return True
 
     def times(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float | None]:

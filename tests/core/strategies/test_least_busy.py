@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from tests.core.making import World, candidate, group, tier
+from router.core.load import Snapshot
+from router.core.strategies.least_busy import LeastBusy
+from tests.core.making import START, World, candidate, group, request, tier
 from tests.core.strategies.shares import choose, picks
 
 
@@ -61,3 +65,18 @@ def test_in_a_large_group_the_load_still_evens_out() -> None:
         world.lease(choose("least-busy", everyone, world.rng))
     loads = [world.load(name).in_flight for name in names]
     assert max(loads) - min(loads) <= 8, "two choices keep within log log n of each other; one would be off by 40"
+
+
+def test_with_fresh_news_of_few_siblings_the_idle_one_of_three_is_always_taken() -> None:
+    places = [candidate("a", siblings=10), candidate("b", siblings=10), candidate("c")]
+    view = Snapshot(START, {"gpt": [places]}, {}, live=2, heard_at=START - 0.2)
+    rng = Random(1)
+    assert {LeastBusy().choose(request(), places, view, rng) for _ in range(50)} == {places[2]}
+
+
+@pytest.mark.parametrize(("live", "heard_at"), [(2, START - 1.0), (4, START)])
+def test_with_stale_news_or_many_siblings_not_everybody_takes_the_same(live: int, heard_at: float) -> None:
+    places = [candidate("a", siblings=10), candidate("b", siblings=10), candidate("c")]
+    view = Snapshot(START, {"gpt": [places]}, {}, live=live, heard_at=heard_at)
+    rng = Random(1)
+    assert len({LeastBusy().choose(request(), places, view, rng) for _ in range(50)}) == 3
