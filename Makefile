@@ -14,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt lock docs tools image-check bench bench-peers fuzz clean
+.PHONY: help run test chaos lint fmt lock docs tools image-check bench bench-peers fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -25,6 +25,9 @@ run: $(VENV)/run.stamp ## the router on 127.0.0.1:4000, from router.yaml (PORT=4
 
 test: $(VENV)/dev.stamp .tools/stamp ## every test (PYTEST_ARGS="-k breaker -x" for some)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+chaos: $(VENV)/dev.stamp ## replicas and Redis killed, stopped and hung, and the figures of docs/redis.md: 15 minutes
+	@$(BIN)/python -m pytest -m chaos -o faulthandler_timeout=600 tests/chaos $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp ## style, format, types and layers
 	$(BIN)/ruff check .

@@ -121,8 +121,8 @@ _NO_BUDGETS: Mapping[str, RetryBudget] = MappingProxyType({})
 
 
 class Snapshot:
-    """What one decision reads. `now` is the only clock, `live` the number of replicas at work, `heard_at` the moment when
-    the others were last heard.
+    """What one decision reads. `now` is the only clock, `live` the number of replicas at work, `heard_at` when the
+    others were last heard.
 
     By model name: `turns` are the groups' virtual times for round-robin, `outputs` their usual output in tokens,
     `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured,
