@@ -1,11 +1,14 @@
 # The build stage is the whole Python image, compiler and headers included; nothing of it but /opt/llm-router is shipped.
 ARG PYTHON=3.11
+# run: what every router needs; extras: with azure, otel and tokens, 116 MB more.
+ARG LOCK=run
 FROM python:${PYTHON}-bookworm AS build
+ARG LOCK
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv --without-pip /opt/llm-router && python -m venv --without-pip /opt/build
-COPY requirements/build.txt requirements/run.txt requirements/
-RUN python -m pip --python /opt/llm-router/bin/python install --require-hashes -r requirements/run.txt \
+COPY requirements/build.txt requirements/extras.txt requirements/run.txt requirements/
+RUN python -m pip --python /opt/llm-router/bin/python install --require-hashes -r "requirements/${LOCK}.txt" \
     && python -m pip --python /opt/build/bin/python install --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY router router

@@ -20,7 +20,7 @@ class Stage:
 
 
 def stages(text: str) -> list[Stage]:
-    """Its stages. Knows ARG before the first FROM, comments and continued lines, and that is all."""
+    """Its stages. Knows ARGs, at their defaults, comments and continued lines, and that is all."""
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     arguments: dict[str, str] = {}
     found: list[Stage] = []
@@ -29,12 +29,16 @@ def stages(text: str) -> list[Stage]:
         rest = rest.strip()
         if not instruction:
             continue
-        if instruction == "ARG" and not found:
+        if instruction == "ARG":
             name, _, value = rest.partition("=")
-            arguments[name] = value
+            arguments.setdefault(name, value)
         elif instruction == "FROM":
-            base, _, name = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], rest).partition(" AS ")
+            base, _, name = _filled(rest, arguments).partition(" AS ")
             found.append(Stage(name, base))
         else:
-            found[-1].steps.append((instruction, rest))
+            found[-1].steps.append((instruction, _filled(rest, arguments)))
     return found
+
+
+def _filled(words: str, arguments: dict[str, str]) -> str:
+    return re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], words)

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -37,6 +38,17 @@ def test_only_locked_packages_are_installed() -> None:
             if name == "RUN":
                 for install in re.findall(r"pip [^&]*install[^&]*", words):
                     assert "--require-hashes" in install or "--no-deps" in install or "uninstall" in install
+
+
+def test_the_lock_with_extras_has_every_extra_that_serves() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^(\S+==\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+
+    assert pins("run.txt") < pins("extras.txt") <= pins("dev.txt")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = {pin.partition("==")[0] for pin in pins("extras.txt")}
+    for extra in ("azure", "otel", "tokens"):
+        assert {re.split(r"[>=~]", requirement)[0] for requirement in extras[extra]} <= names
 
 
 def test_it_runs_as_nobody_in_particular() -> None:
