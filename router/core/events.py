@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from router.core.errors import FailureKind
 from router.core.failover import FallbackKind
@@ -95,7 +95,7 @@ class Finished:
     `client_gone`, `broken`; times in seconds, `received` on the wall clock; `upstream` is the time spent waiting for
     deployments, `waited` that for anything else (the client's body, a slot, the next retry), `last_attempt` how long
     the last attempt took; `cost` in US dollars, None where unknown; `allowances` what its key had left, None without
-    limits; `trace` its spans, None where tracing is off.
+    limits; `trace` its spans, None where tracing is off; `metadata` is the client's own.
     """
 
     request_id: str
@@ -121,6 +121,7 @@ class Finished:
     last_attempt: float = 0.0
     allowances: Allowances | None = None
     trace: Trace | None = None
+    metadata: Mapping[str, Any] | None = None
 
 
 Event = (

@@ -19,6 +19,7 @@ from router.dialects.json_edit import DuplicateKey, refuse_duplicates
 from router.edge.affinity import affinity_of
 from router.edge.auth import Authenticator, may_use
 from router.edge.body import RequestBody
+from router.edge.hops import hops_of
 from router.edge.overrides import override_of, own_group, prices_of, refuse_unless_azure
 from router.edge.parameters import RouterParameters, bad, check, take_own
 from router.edge.tags import HEADER as TAGS_HEADER
@@ -96,6 +97,11 @@ def understand(
     record.stream = kind != "embedding" and bool(body.get("stream"))
     request = InferenceRequest(kind, record.request_id, raw, body, record.stream, wants_usage(body))
     request.override = override
+    if own is not None:
+        record.metadata = own.metadata
+        request.template = own.template
+        if own.fallbacks is not None and own.fallbacks.changes is not None:
+            request.hops = hops_of(request, own.fallbacks.changes, partial(find_group, catalogue, principal))
     return request, _route(catalogue, request, principal, headers, own or _NONE_GIVEN, group, began), group
 
 
@@ -108,7 +114,8 @@ def _route(
     group: ModelGroup,
     began: float,
 ) -> RouteRequest:
-    for name in (*(own.fallbacks or ()), *(own.context_window_fallbacks or ())):
+    fallbacks = None if own.fallbacks is None else own.fallbacks.models
+    for name in (*(fallbacks or ()), *(own.context_window_fallbacks or ())):
         find_group(catalogue, principal, name, "fallbacks")
     allowed = group.policy.timeout
     timeout = min(own.timeout or header_timeout(headers) or allowed, allowed)
@@ -119,7 +126,7 @@ def _route(
         estimate(len(request.raw), request.body),
         began + timeout,
         own.num_retries,
-        own.fallbacks,
+        fallbacks,
         own.context_window_fallbacks,
         max_output(request.body),
         principal.name,

@@ -12,6 +12,9 @@ from router.core.events import Finished
 from router.telemetry.files import RotatingFile
 from router.telemetry.writer import LineWriter
 
+MOST_METADATA = 16384
+"""Bytes of a client's metadata that a line holds: what OpenAI allows (16 pairs of 64 and 512 characters), in UTF-8."""
+
 
 class AccessLog:
     """Called with every finished request. `path` is a file's, or `-` for standard output."""
@@ -74,4 +77,7 @@ def render(event: Finished) -> bytes:
     if event.trace is not None:
         line["trace_id"] = f"{event.trace.trace_id:032x}"
         line["span_id"] = f"{event.trace.span_id:016x}"
+    if event.metadata is not None:
+        text = orjson.dumps(event.metadata)
+        line["metadata"] = event.metadata if len(text) <= MOST_METADATA else {"omitted_bytes": len(text)}
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

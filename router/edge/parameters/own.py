@@ -9,14 +9,16 @@ from typing import Any, NamedTuple
 
 from router.core.errors import RouterError
 from router.core.grants import Grants
+from router.core.prompts import PromptTemplate
 from router.edge.parameters.checking import bad
+from router.edge.parameters.fallbacks import Fallbacks, read_fallbacks
 from router.edge.parameters.table import Owner, names_of
+from router.edge.parameters.template import TEMPLATE, take_template
 
 OVERRIDES = names_of(Owner.OVERRIDE)
-NOT_YET = names_of(Owner.NOT_YET)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 DEPLOYMENT_NAME = re.compile(r"(?=[^.])[A-Za-z0-9._-]{1,128}", re.ASCII)
-_SPECIAL = names_of(Owner.ROUTER) | OVERRIDES | NOT_YET
+_SPECIAL = names_of(Owner.ROUTER) | OVERRIDES | TEMPLATE.keys()
 
 
 class RouterParameters(NamedTuple):
@@ -24,11 +26,13 @@ class RouterParameters(NamedTuple):
 
     timeout: float | None = None
     num_retries: int | None = None
-    fallbacks: tuple[str, ...] | None = None
+    fallbacks: Fallbacks | None = None
     context_window_fallbacks: tuple[str, ...] | None = None
     tags: tuple[str, ...] = ()
     deployment_id: str | None = None
     overrides: Mapping[str, Any] = NOTHING
+    metadata: Mapping[str, Any] | None = None
+    template: PromptTemplate | None = None
 
 
 def take_own(body: dict[str, Any], grants: Grants | None = None) -> RouterParameters | None:
@@ -41,18 +45,17 @@ def take_own(body: dict[str, Any], grants: Grants | None = None) -> RouterParame
     overrides = {name: value for name in OVERRIDES if (value := body.pop(name, None)) is not None}
     if overrides:
         refuse_forbidden(overrides, grants)
-    for name in body:
-        if name in NOT_YET:
-            raise bad(f"`{name}` is not supported by this version", name, "unsupported_parameter")
     keeps_metadata = body.get("store") is True
     parameters = RouterParameters(
         _timeout(body.pop("timeout", None)),
         _num_retries(body.pop("num_retries", None)),
-        _fallbacks(body.pop("fallbacks", None)),
+        read_fallbacks(body.pop("fallbacks", None)),
         _window_fallbacks(body.pop("context_window_fallback_dict", None), body.get("model")),
         _tags(body.get("metadata"), keeps_metadata),
         _deployment_id(body.pop("deployment_id", None)),
         overrides,
+        body.get("metadata"),
+        take_template(body),
     )
     if not keeps_metadata:
         body.pop("metadata", None)
@@ -87,18 +90,6 @@ def _num_retries(value: int | None) -> int | None:
     if value is not None and value < 0:
         raise bad("`num_retries` must not be negative", "num_retries")
     return value
-
-
-def _fallbacks(value: list[Any] | None) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    for item in value:
-        if isinstance(item, dict) and set(item) != {"model"}:
-            raise bad("parameters within `fallbacks` are not supported by this version", "fallbacks")
-    names = [item["model"] if isinstance(item, dict) else item for item in value]
-    if not all(isinstance(name, str) and name for name in names):
-        raise bad("`fallbacks` must be an array of model names", "fallbacks")
-    return tuple(names)
 
 
 def _tags(metadata: dict[str, Any] | None, keeps_metadata: bool) -> tuple[str, ...]:

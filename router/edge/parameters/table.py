@@ -25,7 +25,6 @@ class Owner(Enum):
     ROUTER = "router"
     OVERRIDE = "override"  # needs the key's permission
     TEMPLATE = "template"  # shapes the prompt of a text-completion upstream
-    NOT_YET = "not yet"  # refused rather than ignored
 
 
 class Parameter(NamedTuple):
@@ -91,7 +90,7 @@ def _rows() -> Iterator[Parameter]:
     yield Parameter("input_cost_per_token", _NUMBER, "the price of a prompt token", override)
     yield Parameter("output_cost_per_token", _NUMBER, "the price of a completion token", override)
 
-    template = Owner.NOT_YET
+    template = Owner.TEMPLATE
     yield Parameter("initial_prompt_value", (str,), "what the prompt begins with", template)
     yield Parameter("roles", (dict,), "what stands before and after each role's messages", template)
     yield Parameter("final_prompt_value", (str,), "what the prompt ends with", template)
