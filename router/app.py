@@ -25,6 +25,7 @@ from router.core.redis_address import parse_redis_url
 from router.core.types import NO_LIMITS, Budget, Limits, LimitSubject, Principal
 from router.dialects.azure import EntraOptions, options_of
 from router.dialects.registry import dialects
+from router.dialects.sagemaker import SIGNED
 from router.edge.auth import Authenticator, Key
 from router.edge.date import HttpDate
 from router.edge.generic import GenericHandler
@@ -34,6 +35,7 @@ from router.edge.routes import HOT
 from router.edge.server import EdgeServer, Listener
 from router.edge.service import Service
 from router.flow.admission import KEY
+from router.flow.prompter import Prompter
 from router.flow.runner import Runner
 from router.state.memory import MemoryStore
 from router.state.outbox import HEARS
@@ -47,6 +49,8 @@ from router.telemetry.metrics import Metrics, Sample
 from router.telemetry.otlp import OtlpSender
 from router.telemetry.sources import ProcessFigures, deployments, queues
 from router.telemetry.tracing import Tracing
+from router.templates.renderer import TemplateRenderer
+from router.upstream.aws import AwsUpstream
 from router.upstream.base import GUARDED, Upstream
 from router.upstream.client import HttpUpstream
 from router.upstream.entra import EntraTokens
@@ -90,6 +94,9 @@ class App:
         self._upstreams[GUARDED] = GuardedUpstream()
         self._entra = EntraTokens(identities(config.catalogue), self.log.sign_in_failed)
         metrics.read(self._entra.samples)
+        aws = AwsUpstream(http)
+        self._upstreams |= {SIGNED + "http": aws, SIGNED + "https": aws}
+        self._templates = TemplateRenderer()
         runner = Runner(
             dialects(self._entra),
             self._upstreams,
@@ -98,6 +105,7 @@ class App:
             clock,
             rng,
             settings.sse_keepalive,
+            Prompter(self._templates),
         )
         auth = Authenticator(self._keys, lambda: datetime.now(UTC).date())
         service = Service(
@@ -178,6 +186,7 @@ class App:
         await self._entra.stop()
         for upstream in {id(item): item for item in self._upstreams.values()}.values():
             await upstream.close()
+        await self._templates.close()
         self.log.logger.info("stopped")
         if self._access_log is not None:
             self._access_log.close()

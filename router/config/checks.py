@@ -8,6 +8,7 @@ from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path as FilePath
 
+from router.config.check_prompts import check_prompts
 from router.config.document import Path
 from router.config.names import Directory, check_names
 from router.config.problems import Problems
@@ -18,7 +19,7 @@ from router.config.unbuilt import PLANNED_PROVIDERS, check_choice, check_unbuilt
 from router.core.redis_address import parse_redis_url
 from router.dialects.azure import has_own_path
 
-NEED_API_BASE = frozenset({"openai", "azure"})
+NEED_API_BASE = frozenset({"openai", "azure", "vllm", "huggingface"})
 """The providers that have no address of their own."""
 
 
@@ -43,6 +44,7 @@ def check(
                 problems.add((*path, "id"), f"model_list.{first[-1]} has this id already")
     if not settings.model_list and ("model_list",) not in problems:
         problems.add(("model_list",), "there is no deployment, so nothing can be served")
+    check_prompts(settings, problems, folder)
     check_names(settings, Directory(settings), problems)
     _check_keys(settings, problems)
     _check_state(settings, problems)

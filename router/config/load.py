@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from router.core.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What the router serves by. `files` are those it was read from: the file itself, then every `${file:…}`."""
+    """What the router serves by. `files` are those it was read from: the file itself, then every `${file:…}`
+    and every chat template."""
 
     settings: Settings
     catalogue: Catalogue
@@ -48,7 +49,15 @@ def load(path: Path, env: Mapping[str, str], *, providers: Collection[str], stra
     check(settings, problems, folder, providers, strategies)
     if problems:
         raise ConfigError(problems.lines())
-    return Config(settings, resolve(settings, folder), (path.absolute(), *expander.files))
+    return Config(
+        settings, resolve(settings, folder), (path.absolute(), *expander.files, *_templates(settings, folder))
+    )
+
+
+def _templates(settings: Settings, folder: Path) -> Iterator[Path]:
+    for template in settings.chat_templates.values():
+        if template.file is not None:
+            yield folder / template.file
 
 
 def _text(path: Path) -> str:

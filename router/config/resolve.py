@@ -11,6 +11,7 @@ from router.config.fields import Section
 from router.config.names import FALLBACK_KINDS, Directory
 from router.config.prices import PriceTable
 from router.config.resolve_deployment import completed, deployment_of
+from router.config.resolve_prompts import chat_templates, longest_reply_named, spoken_to
 from router.config.schema import Settings
 from router.config.schema_deployment import DeploymentSettings
 from router.config.schema_routing import ErrorPatternSettings, ModelSettings, QueueSettings
@@ -40,11 +41,12 @@ def resolve(settings: Settings, folder: FilePath) -> Catalogue:
     members: dict[str, list[Deployment]] = {}
     table = PriceTable()
     by_rpm = _weighted_by_rpm(settings)
+    named = chat_templates(settings, folder)
     for deployment, id_ in zip(settings.model_list, _ids(settings.model_list), strict=True):
         weight = deployment.weight
         if deployment.rpm is not None and (deployment.model_name, deployment.priority) in by_rpm:
             weight = float(deployment.rpm.limit)
-        found = deployment_of(deployment, id_, weight, folder)
+        found = spoken_to(deployment_of(deployment, id_, weight, folder), deployment, settings, named)
         members.setdefault(found.model_name, []).append(found if "*" in found.model else completed(found, table))
     fallbacks = {kind: _entries(kind, settings, directory) for kind in FALLBACK_KINDS}
     groups = {
@@ -55,7 +57,7 @@ def resolve(settings: Settings, folder: FilePath) -> Catalogue:
         MappingProxyType({name: group for name, group in groups.items() if "*" not in name}),
         MappingProxyType(directory.aliases),
         tuple(group for name, group in groups.items() if "*" in name),
-        lambda deployment: completed(deployment, table),
+        lambda deployment: longest_reply_named(completed(deployment, table)),
     )
 
 

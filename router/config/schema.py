@@ -31,6 +31,7 @@ from router.config.fields import (
 from router.config.schema_deployment import DeploymentSettings, Limit
 from router.config.schema_routing import ModelSettings, RoutingSettings
 from router.config.schema_telemetry import TelemetrySettings
+from router.config.schema_templates import ChatTemplateSettings
 from router.core.grants import OVERRIDABLE, parse_host
 
 
@@ -148,6 +149,8 @@ class Settings(Section):
     """How a deployment is chosen and what happens when it fails."""
     models: dict[str, ModelSettings] = Field(default_factory=dict)
     """By model name: what is different from `routing`."""
+    chat_templates: dict[Name, ChatTemplateSettings] = Field(default_factory=dict)
+    """By the name that `hf_model_name` gives: templates of your own."""
     model_list: tuple[DeploymentSettings, ...] = ()
     """The deployments."""
 

@@ -24,6 +24,7 @@ from router.config.fields import (
     Tier,
     Weight,
 )
+from router.config.schema_templates import AwsSettings, RoleSettings
 from router.config.upstream_fields import check_api_base, check_headers
 from router.core.types import Kind, Strict
 from router.dialects.mock.behaviour import check_step
@@ -170,7 +171,7 @@ class DeploymentSettings(Section):
     base_model: Annotated[Name | None, OrNone] = None
     """What price lists and tokenizers call the model, where `model` is a name of one's own; left out: `model`."""
     mode: Kind | None = None
-    """The only kind of request it serves; null: any."""
+    """The only kind of request it serves; null: any. `completion` serves chats, too, by a prompt template."""
     api_base: Annotated[str, Field(strict=True), AfterValidator(check_api_base)] | None = None
     """Where it is: `https://host[:port][/path]`, up to and with `/v1`."""
     api_key: FilledSecret | None = None
@@ -218,6 +219,24 @@ class DeploymentSettings(Section):
     """Sent with every request to it."""
     tls: TLSSettings = TLSSettings()
     """Files and name for its TLS connections."""
+    drop_params: Annotated[Switch | None, OrNone] = None
+    """Leave out what its provider cannot express, in place of a 400; null: as `routing.drop_params` says."""
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """What it calls the longest reply; null: as the client does, but OpenAI's reasoning models by the second name."""
+    initial_prompt_value: Text | None = None
+    """With mode `completion`, chats are sent as one text: what that begins with."""
+    roles: dict[Name, RoleSettings] | None = None
+    """What stands around the messages of each role in it."""
+    final_prompt_value: Text | None = None
+    """What it ends with."""
+    bos_token: Text | None = None
+    """The token that begins a text."""
+    eos_token: Text | None = None
+    """The token that ends one, after each of the assistant's messages."""
+    hf_model_name: Annotated[Name | None, OrNone] = None
+    """In place of the texts above: a template of `chat_templates`, a family (llama-3), or the name of a model of it."""
+    aws: AwsSettings | None = None
+    """Where an endpoint of provider `sagemaker` is, and who signs."""
     health_check: HealthCheckSettings | None = None
     """Active probes; left out: none."""
     mock: MockSettings | None = None

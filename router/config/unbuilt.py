@@ -20,9 +20,7 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
         "server.workers": "serving from more than one process",
         "server.admin_port": "a port for administration",
         "routing.hedging.enabled": "hedging",
-        "routing.drop_params": "dropping parameters",
         "models.*.hedging.enabled": "hedging",
-        "models.*.drop_params": "dropping parameters",
         "model_list.*.health_check": "checking health actively",
     }
 )
@@ -30,7 +28,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
 PLANNED_PROVIDERS = ("openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "sagemaker", "huggingface", "mock")
 INSTEAD: Mapping[str, str] = MappingProxyType(
     {
-        "vllm": "use openai, whose wire format it speaks",
         "ollama": "use openai, whose wire format it speaks",
     }
 )

@@ -14,7 +14,7 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.quota import Allowances
 from router.core.types import Deployment, Kind
 from router.dialects.allowances import openai_allowances
-from router.dialects.base import Headers, InferenceRequest, Origin, Reply, WireRequest
+from router.dialects.base import Headers, InferenceRequest, Origin, Reply, StreamDecoder, WireRequest
 from router.dialects.json_edit import prepend, replace_model
 from router.dialects.openai_stream import OpenAIStream, error_failure
 from router.dialects.prompt.completion import SUPPORT as TEXT
@@ -66,7 +66,7 @@ class OpenAIDialect:
         usage = read_usage(document.get("usage"))
         return Reply(body, usage) if usage is not None else Reply(body, None, text_bytes(document))
 
-    def decoder(self, request: InferenceRequest, headers: Headers) -> OpenAIStream:
+    def decoder(self, request: InferenceRequest, headers: Headers) -> StreamDecoder:
         return OpenAIStream(request.wants_usage)
 
     def failure(self, status: int, headers: Headers, body: bytes) -> UpstreamFailure:

@@ -11,9 +11,19 @@ from router.dialects.base import Dialect
 from router.dialects.mock.dialect import MockDialect
 from router.dialects.openai import OpenAIDialect
 from router.dialects.prompt.dialect import PromptDialect
+from router.dialects.sagemaker import SageMakerDialect
+from router.dialects.tgi.dialect import TGIDialect
+from router.dialects.vllm import VLLMDialect
 
 PROVIDERS: Mapping[str, Callable[[], Dialect]] = MappingProxyType(
-    {"openai": OpenAIDialect, "azure": AzureDialect, "mock": MockDialect}
+    {
+        "openai": OpenAIDialect,
+        "azure": AzureDialect,
+        "vllm": VLLMDialect,
+        "huggingface": TGIDialect,
+        "sagemaker": SageMakerDialect,
+        "mock": MockDialect,
+    }
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from router.core.tokens import BYTES_PER_TOKEN
 from router.core.types import Usage
 
 
@@ -27,6 +28,23 @@ def read_usage(document: Any) -> Usage | None:
         _part(of_completion, "reasoning_tokens", completion),
         _part(of_completion, "audio_tokens", completion),
     )
+
+
+def document(usage: Usage) -> dict[str, object]:
+    """OpenAI's `usage` object; one that was estimated says so."""
+    told: dict[str, object] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }
+    if usage.estimated:
+        told["estimated"] = True
+    return told
+
+
+def tokens_of(size: int) -> int:
+    """Estimated tokens of a text of `size` bytes."""
+    return -(-size // int(BYTES_PER_TOKEN))
 
 
 def text_bytes(document: Mapping[str, Any]) -> int:

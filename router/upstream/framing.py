@@ -18,6 +18,7 @@ from router.upstream.refusal import Malformed, Refusal, parser_s
 _NEWLINE = (10, 13)
 _SIZE_LINE = 8
 """Bytes of the longest size line that `content_of_chunk` looks for: a mebibyte less one."""
+AWS_EVENT_STREAM = b"application/vnd.amazon.eventstream"
 _CONTROLS = bytes({*range(32), 127} - {9})
 
 
@@ -41,7 +42,8 @@ class ResponseReader:
     """`expect` a response, `feed` it bytes, and look at what is known: `head`, then `complete`.
 
     `headers` has lower-cased names and repeated fields joined by `, `. `streams` is whether this is a 2xx
-    `text/event-stream`, whose bytes are taken with `take` as they come; other bodies are kept for `body`.
+    `text/event-stream` or AWS' binary kind of it, whose bytes are taken with `take` as they come; other bodies are kept
+    for `body`.
     `until_close`: the end of the connection is the end of the body. `reusable`, once complete: this response leaves the
     connection fit for another. `between_chunks`: the parser has read up to the end of a chunk of a stream, so that a
     whole chunk need not be read by it.
@@ -224,7 +226,7 @@ class ResponseReader:
             length = None
         elif coding is None and length is None:
             self.until_close = True
-        if status < 300 and headers.get(b"content-type", b"")[:17].lower() == b"text/event-stream":
+        if status < 300 and _is_stream(headers.get(b"content-type", b"")):
             self.streams = True
         elif length is not None and int(length) > self._limits.body:
             raise Malformed(Refusal.BODY_SIZE, f"a body of more than {self._limits.body} bytes")
@@ -297,3 +299,7 @@ def _reason_of(error: HttpParserError) -> Malformed:
     """What a callback of ours refused, or the parser itself."""
     cause = error.__context__
     return Malformed(cause.reason, str(cause)) if isinstance(cause, Malformed) else parser_s(str(error))
+
+
+def _is_stream(content_type: bytes) -> bool:
+    return content_type[:17].lower() == b"text/event-stream" or content_type.startswith(AWS_EVENT_STREAM)

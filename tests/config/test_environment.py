@@ -53,7 +53,11 @@ def test_an_empty_variable_leaves_an_optional_setting_out() -> None:
     [
         ("ROUTER__SERVER__PRT", "1", "server.prt: unknown setting (did you mean port?)"),
         ("ROUTER__SEVER__PORT", "1", "sever: unknown setting (did you mean server?)"),
-        ("ROUTER__", "1", ": unknown setting; known are server, auth, state, telemetry, routing, models, model_list"),
+        (
+            "ROUTER__",
+            "1",
+            ": unknown setting; known are server, auth, state, telemetry, routing, models, chat_templates, model_list",
+        ),
         ("ROUTER__SERVER__PORT__X", "1", "server.port: has no settings below it; give all of it in one variable"),
         ("ROUTER__MODELS__SMALL", "{}", "models: has no settings below it; give all of it in one variable"),
         ("ROUTER__MODEL_LIST__0__WEIGHT", "1", "model_list: has no settings below it; give all of it in one variable"),

@@ -15,6 +15,8 @@ from router.core.strategies import STRATEGIES
 from router.dialects.registry import PROVIDERS
 from tests.config.loading import MODELS, loaded, problems
 
+KNOWN = f"known are {', '.join(sorted(PROVIDERS))}"
+
 SECRET = "s3cret-5f0c"
 
 MANY_PROBLEMS = """\
@@ -69,7 +71,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file_and_then_of_the_
         "router.yaml:20:15: model_list.1.provider: unknown provider: 'opnai' (did you mean openai?)",
         "router.yaml:21:15: model_list.1.api_base: must hold no user or password; the key goes into api_key",
         "router.yaml:22:5: model_list.2.model_name: is missing",
-        "router.yaml:22:15: model_list.2.provider: bedrock is not built yet; known are azure, mock, openai",
+        f"router.yaml:22:15: model_list.2.provider: bedrock is not built yet; {KNOWN}",
         "router.yaml:23:14: model_list.2.api_key: holds a line break or another control character",
         "router.yaml:24:13: model_list.2.weight: must be more than 0",
         "ROUTER__SERVER__BODY_TIMEOUT: server.body_timeout: expected a number, not text",
@@ -103,7 +105,8 @@ def test_a_file_that_serves_nothing_is_refused(text: str, expected: str) -> None
 
 def test_a_problem_is_one_line_whatever_the_keys_hold() -> None:
     assert problems('"a\\nb": 1\n' + MODELS) == [
-        r"router.yaml:1:1: 'a\nb': unknown key; known are server, auth, state, telemetry, routing, models, model_list"
+        r"router.yaml:1:1: 'a\nb': unknown key; "
+        "known are server, auth, state, telemetry, routing, models, chat_templates, model_list"
     ]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from router.core.prompts import Prompt
 from router.core.types import Deployment
-from router.dialects.prompt.usage import tokens_of
 from router.dialects.support import REFUSED, SENT, Support, emulated, expressible, sent_as
+from router.dialects.usage import tokens_of
 
 SUPPORT: Support = MappingProxyType(
     {

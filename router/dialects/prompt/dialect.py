@@ -14,8 +14,8 @@ from router.dialects.base import Dialect, Headers, InferenceRequest, Reply, Stre
 from router.dialects.prompt import chat
 from router.dialects.prompt.completion import completion_body
 from router.dialects.prompt.stream import ChatStream
-from router.dialects.prompt.usage import document, tokens_of
 from router.dialects.support import Support
+from router.dialects.usage import document, tokens_of
 
 
 class PromptDialect:

@@ -12,8 +12,8 @@ from router.core.types import Usage
 from router.dialects.base import StreamDecoder
 from router.dialects.openai_stream import DONE
 from router.dialects.prompt import chat
-from router.dialects.prompt.usage import document, tokens_of
 from router.dialects.sse import payload
+from router.dialects.usage import document, tokens_of
 
 
 class ChatStream:
