@@ -13,7 +13,7 @@ from router.core.types import Deployment, Usage
 from router.dialects import head
 from router.dialects.base import Headers, InferenceRequest, StreamDecoder, WireRequest
 from router.dialects.eventstream import BadEventStream, EventStreamSplitter, Message
-from router.dialects.recognise import failure_of
+from router.dialects.recognise import ErrorBody, error_body, failure_of
 from router.dialects.tgi.dialect import TGIDialect
 from router.dialects.tgi.reply import Shape, TGIStream
 from router.dialects.tgi.request import generate_body
@@ -67,7 +67,7 @@ class SageMakerDialect(TGIDialect):
         if status == 424:
             status = 502
         message = told.get("message") or told.get("Message")
-        return failure_of(status, headers, orjson.dumps({"error": {"message": str(message or name), "code": name}}))
+        return failure_of(status, headers, error_body(ErrorBody(name, "", str(message or name))))
 
 
 class SageMakerStream:

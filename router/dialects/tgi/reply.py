@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from router.core.errors import FailureKind, UpstreamFailure
+from router.core.prompts import Prompt
 from router.core.types import Usage
 from router.dialects.base import Headers, InferenceRequest
 from router.dialects.openai_stream import DONE, error_failure
@@ -30,8 +31,9 @@ class Shape:
             "created": _seconds(headers.get(b"date")),
             "model": request.body.get("model"),
         }
-        self.stops = stops_of(request.body)
-        self.prompt_bytes = len(str(request.body.get("prompt") or "").encode("utf-8", "surrogatepass"))
+        prompt = request.prompt or Prompt(str(request.body.get("prompt") or ""))
+        self.stops = [*stops_of(request.body), *prompt.stop]
+        self.prompt_bytes = len(prompt.text.encode("utf-8", "surrogatepass"))
         self.headers = headers
 
     def choice(self, text: str, finish: str | None) -> dict[str, Any]:
