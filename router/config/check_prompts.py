@@ -48,9 +48,9 @@ def _check_aws(path: Path, entry: DeploymentSettings, problems: Problems) -> Non
         if aws is not None:
             problems.add((*path, "aws"), "is for provider sagemaker only", key=True)
         return
-    if aws is None:
+    if aws is None and (*path, "aws") not in problems:
         problems.add((*path, "aws"), "is missing; provider sagemaker needs its region")
-    elif (aws.access_key_id is None) != (aws.secret_access_key is None):
+    if aws is not None and (aws.access_key_id is None) != (aws.secret_access_key is None):
         problems.add((*path, "aws"), "needs both of access_key_id and secret_access_key, or neither", key=True)
     if entry.api_key is not None or entry.api_keys:
         name = "api_key" if entry.api_key is not None else "api_keys"

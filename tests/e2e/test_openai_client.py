@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import openai
+import pytest
+
 from tests.e2e.conftest import Ask
-from tests.e2e.processes import Mock
+from tests.e2e.processes import Mock, until
 
 HI: Any = {"model": "gpt-4o", "messages": [{"role": "user", "content": "say hi"}]}
 SAID = "Hello from gpt-4o! You said: say hi"
@@ -114,3 +117,34 @@ async def test_parameters_of_the_routers_own_go_by_extra_body(ask: Ask, mock: Mo
     own = {"timeout": 10, "num_retries": 0, "metadata": {"a": "b"}}
     await ask(lambda client: client.chat.completions.create(**HI, extra_body=own))
     assert json.loads(mock.requests()[-1]["body"]) == HI
+
+
+async def test_extra_body_reaches_upstream_and_replaces_what_the_client_sends(ask: Ask, mock: Mock) -> None:
+    more = {"top_k": 40, "temperature": 0.25, "chat_template_kwargs": {"thinking": False}}
+    await ask(lambda client: client.chat.completions.create(**HI, temperature=1, extra_body=more))
+    assert json.loads(mock.requests()[-1]["body"]) == HI | more
+
+
+async def test_extra_headers_are_read_by_the_router_and_stay_there(ask: Ask, mock: Mock) -> None:
+    own = {"x-request-id": "mine-1", "x-router-timeout": "9", "x-private": "stays"}
+    raw = await ask(lambda client: client.chat.completions.with_raw_response.create(**HI, extra_headers=own))
+    assert raw.headers["x-request-id"] == "mine-1"
+    sent = mock.requests()[-1]["headers"]
+    assert sent["x-request-id"] == "mine-1"
+    assert not {"x-private", "x-router-timeout"} & {name.lower() for name in sent}
+    with pytest.raises(openai.BadRequestError, match="x-router-timeout"):
+        await ask(lambda client: client.chat.completions.create(**HI, extra_headers={"x-router-timeout": "soon"}))
+
+
+async def test_the_clients_own_timeout_ends_the_call_and_upstreams_with_it(ask: Ask, mock: Mock) -> None:
+    mock.behave(time_to_first_token=30)
+    with pytest.raises(openai.APITimeoutError):
+        await ask(lambda client: client.chat.completions.create(**HI, timeout=0.5))
+    until(lambda: mock.stats()["cancelled"] >= 1)
+
+
+async def test_a_timeout_in_extra_body_is_the_routers_and_comes_back_as_an_error(ask: Ask, mock: Mock) -> None:
+    mock.behave(time_to_first_token=30)
+    with pytest.raises(openai.InternalServerError) as caught:
+        await ask(lambda client: client.chat.completions.create(**HI, extra_body={"timeout": 0.5}))
+    assert (caught.value.status_code, caught.value.code) == (504, "timeout")

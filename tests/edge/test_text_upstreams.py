@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -10,7 +11,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from router.core.prompts import PromptTemplate
+from router.core.prompts import JinjaTemplate, PromptTemplate
 from router.core.types import Deployment, Prices
 from router.dialects.sagemaker import AwsAccount
 from router.mock.server import MockServer
@@ -281,3 +282,46 @@ async def test_an_unknown_template_is_a_400_and_says_nothing_about_the_deploymen
             assert caught.value.param == "hf_model_name"
         assert (await ai.chat.completions.create(**HI)).choices[0].message.content == "Hello there!"
         assert len(server.requests) == 1
+
+
+NAMED = {
+    "mine": JinjaTemplate(
+        "mine",
+        "{{ bos_token }}{% for m in messages %}[{{ m.role }}|{{ m.content }}]{% endfor %}",
+        "<s>",
+        "</s>",
+        ("END",),
+    ),
+    "strict": JinjaTemplate("strict", "{{ raise_exception('no system here') }}"),
+    "endless": JinjaTemplate(
+        "endless", "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    ),
+}
+
+
+async def test_a_template_of_the_operators_shapes_the_prompt_by_the_name_that_either_gives(house: Open) -> None:
+    async with text_server() as server:
+        place = replace(at(server, "huggingface"), template=PromptTemplate(hf_model_name="mine", named=NAMED))
+        async with house(group(place)) as router, client(router) as ai:
+            await ai.chat.completions.create(**HI)
+            sent = server.requests[-1].body
+            assert (sent["inputs"], sent["parameters"]["stop"]) == ("<s>[user|say hi]", ["END", "</s>"])
+            await ai.chat.completions.create(**HI, extra_body={"bos_token": "<B>", "eos_token": ""})
+            sent = server.requests[-1].body
+            assert (sent["inputs"], sent["parameters"]["stop"]) == ("<B>[user|say hi]", ["END"])
+            await ai.chat.completions.create(**HI, extra_body={"hf_model_name": "gemma"})
+            assert server.requests[-1].body["inputs"].startswith("<bos><start_of_turn>user")
+
+
+async def test_a_template_that_refuses_or_fails_is_an_answer_and_no_fault_of_the_deployments(house: Open) -> None:
+    async with text_server() as server:
+        place = replace(at(server, "huggingface"), template=PromptTemplate(hf_model_name="mine", named=NAMED))
+        async with house(group(place)) as router, client(router) as ai:
+            with pytest.raises(openai.BadRequestError, match="no system here") as refused:
+                await ai.chat.completions.create(**HI, extra_body={"hf_model_name": "strict"})
+            assert refused.value.param == "messages"
+            with pytest.raises(openai.InternalServerError, match="took longer than 1 s") as failed:
+                await ai.chat.completions.create(**HI, extra_body={"hf_model_name": "endless"})
+            assert failed.value.code == "template_failed"
+            assert (await ai.chat.completions.create(**HI)).choices[0].message.content == "Hello there!"
+            assert len(server.requests) == 1
