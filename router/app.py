@@ -97,6 +97,7 @@ class App:
         aws = AwsUpstream(http)
         self._upstreams |= {SIGNED + "http": aws, SIGNED + "https": aws}
         self._templates = TemplateRenderer()
+        metrics.read(self._templates.samples)
         runner = Runner(
             dialects(self._entra),
             self._upstreams,

@@ -145,6 +145,11 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
                unit="seconds", merge="min"),
         _counter("router_entra_failures_total", "Sign-ins with Entra ID that failed."),
     ),
+    "Chat templates": (
+        _counter("router_template_renderings_total", "Renderings of the operator's chat templates; outcome is ok, "
+                 "refused (by the template), failed, slow (ended at the limit of time) or busy (no process was free).",
+                 "outcome"),
+    ),
     "The process": (
         _seconds("router_event_loop_lag_seconds", "How much later than asked for the event loop got to a timer.",
                  bounds=LAG_SECONDS),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,13 @@ class TemplateRenderer:
         self._room = asyncio.Semaphore(workers)
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
+        self._outcomes = dict.fromkeys(("ok", "refused", "failed", "slow", "busy"), 0)
+
+    def samples(self) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """For the metrics; nothing where no template was ever rendered."""
+        if any(self._outcomes.values()):
+            for outcome, count in self._outcomes.items():
+                yield "router_template_renderings_total", (outcome,), float(count)
 
     @property
     def processes(self) -> list[int]:
@@ -49,13 +56,16 @@ class TemplateRenderer:
             async with asyncio.timeout(self._patience), self._room:
                 answer = await self._ask(template, variables)
         except TimeoutError:
-            raise _failed(template, f"had no worker within {self._patience:g} s") from None
-        if "refused" in answer:
-            raise unsupported("messages", f"the chat template {template.name} refuses this: {answer['refused']}")
-        if "text" not in answer:
-            raise _failed(template, answer.get("failed", "failed"))
-        text: str = answer["text"]
-        return text
+            answer = {"busy": f"had no worker within {self._patience:g} s"}
+        except (asyncio.IncompleteReadError, OSError):
+            answer = {"failed": "could not start a worker"}
+        outcome, told = next(iter(answer.items()))
+        self._outcomes["ok" if outcome == "text" else outcome] += 1
+        if outcome == "text":
+            return str(told)
+        if outcome == "refused":
+            raise unsupported("messages", f"the chat template {template.name} refuses this: {told}")
+        raise _failed(template, str(told))
 
     async def close(self) -> None:
         """End every worker."""
@@ -63,6 +73,7 @@ class TemplateRenderer:
             await self._end(each)
 
     async def _ask(self, template: JinjaTemplate, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """A worker's answer, or what became of the worker: one member, its name the outcome."""
         question = {"template": template.text, "variables": variables, "seconds": 2 * self._seconds}
         process = self._idle.pop() if self._idle else await self._start()
         done = False
@@ -72,9 +83,9 @@ class TemplateRenderer:
             done = True
             return answer
         except TimeoutError:
-            raise _failed(template, f"took longer than {self._seconds:g} s") from None
+            return {"slow": f"took longer than {self._seconds:g} s"}
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
-            raise _failed(template, "ended its worker") from None
+            return {"failed": "ended its worker"}
         finally:
             if done:
                 self._idle.append(process)

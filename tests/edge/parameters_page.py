@@ -22,7 +22,7 @@ TESTED: Mapping[Owner, str] = {
     Owner.UPSTREAM: ROWS,
     Owner.ROUTER: ROWS,
     Owner.TEMPLATE: ROWS,
-    Owner.OVERRIDE: "tests/edge/test_parameters.py",
+    Owner.OVERRIDE: "tests/edge/test_overrides.py",
 }
 ALSO: Mapping[str, str] = {
     "messages": "tests/dialects/prompt/test_content.py",

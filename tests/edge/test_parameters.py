@@ -27,6 +27,14 @@ SWITCH: Values = (True,)
 STRING: Values = ("x",)
 LIST: Values = ([],)
 OBJECT: Values = ({},)
+TEMPLATE: dict[str, Values] = {
+    "initial_prompt_value": STRING,
+    "roles": OBJECT,
+    "final_prompt_value": STRING,
+    "bos_token": STRING,
+    "eos_token": STRING,
+    "hf_model_name": STRING,
+}
 COMMON = {
     "stream": SWITCH,
     "stream_options": OBJECT,
@@ -46,6 +54,7 @@ COMMON = {
     "context_window_fallback_dict": OBJECT,
     "metadata": OBJECT,
     "model": STRING,
+    **TEMPLATE,
 }
 ACCEPTED: dict[str, dict[str, Values]] = {
     CHAT: {
@@ -75,6 +84,7 @@ ACCEPTED: dict[str, dict[str, Values]] = {
         "fallbacks": LIST,
         "context_window_fallback_dict": OBJECT,
         "metadata": OBJECT,
+        **TEMPLATE,
     },
 }
 
@@ -150,7 +160,8 @@ async def test_stream_options_need_a_stream(house: Open) -> None:
     [("timeout", 0), ("timeout", -1.5), ("num_retries", -1), ("fallbacks", [1]), ("fallbacks", [""]),
      ("fallbacks", [{"temperature": 1}]), ("fallbacks", [{"model": "m", "timeout": 1}]),
      ("fallbacks", [{"model": "m", "stream": True}]), ("fallbacks", [{"model": "m", "api_base": "http://x"}]),
-     ("context_window_fallback_dict", {"m": 1})],
+     ("context_window_fallback_dict", {"m": 1}), ("roles", {"user": "U:"}), ("roles", {"user": {"before": "x"}}),
+     ("roles", {"user": {"pre_message": 1}})],
 )  # fmt: skip
 async def test_a_value_of_the_routers_own_that_makes_no_sense_is_named(house: Open, name: str, value: object) -> None:
     async with house() as router:

@@ -325,3 +325,5 @@ async def test_a_template_that_refuses_or_fails_is_an_answer_and_no_fault_of_the
             assert failed.value.code == "template_failed"
             assert (await ai.chat.completions.create(**HI)).choices[0].message.content == "Hello there!"
             assert len(server.requests) == 1
+            for outcome in ("ok", "refused", "slow"):
+                assert await router.metric(f'router_template_renderings_total{{outcome="{outcome}"}}') == 1
