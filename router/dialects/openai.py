@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
-from router import __version__
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.quota import Allowances
 from router.core.types import Deployment, Kind
 from router.dialects.allowances import openai_allowances
 from router.dialects.base import Headers, InferenceRequest, Origin, Reply, StreamDecoder, WireRequest
+from router.dialects.head import base_path, origin_of, post, whole
 from router.dialects.json_edit import prepend, replace_model
 from router.dialects.openai_stream import OpenAIStream, error_failure
 from router.dialects.prompt.completion import SUPPORT as TEXT
@@ -51,8 +50,7 @@ class OpenAIDialect:
                 self._heads[place] = known
         origin, head = known
         body = self._body(request, deployment)
-        head = b"%bx-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (head, request.id.encode(), len(body))
-        return WireRequest(origin, head, body, deployment)
+        return WireRequest(origin, whole(head, request.id, len(body)), body, deployment)
 
     def reply(self, request: InferenceRequest, headers: Headers, body: bytes) -> Reply:
         try:
@@ -77,11 +75,7 @@ class OpenAIDialect:
 
     def origin(self, deployment: Deployment) -> Origin:
         """Where `deployment` is reached."""
-        base = urlsplit(deployment.api_base)
-        if base.scheme == "unix":
-            return Origin("unix", base.path.partition(":")[0], 0, deployment.tls)
-        port = base.port or (443 if base.scheme == "https" else 80)
-        return Origin(base.scheme, base.hostname or "", port, deployment.tls)
+        return origin_of(deployment)
 
     def credentials(self, key: str) -> tuple[str, str]:
         """The header field that presents `key`."""
@@ -96,25 +90,13 @@ class OpenAIDialect:
         return True
 
     def _head(self, deployment: Deployment, kind: Kind, key: str) -> bytes:
-        base = urlsplit(deployment.api_base)
-        path = base.path if base.scheme != "unix" else base.path.partition(":")[2]
-        fields = {
-            "host": base.netloc.rpartition("@")[2] or "localhost",
-            "user-agent": f"llm-router/{__version__}",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-        }
-        if key:
-            name, value = self.credentials(key)
-            fields[name] = value
-        fields.update({name.lower(): value for name, value in deployment.headers.items()})
-        lines = [f"POST {self.path(path.rstrip('/'), deployment, kind)} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in fields.items()]
-        return "".join(line + "\r\n" for line in lines).encode("latin-1")
+        path = self.path(base_path(deployment), deployment, kind)
+        return post(deployment, path, dict([self.credentials(key)]) if key else {})
 
     def _body(self, request: InferenceRequest, deployment: Deployment) -> bytes:
         asks_usage = request.stream and not request.wants_usage and self.tells_usage(deployment)
-        renames = deployment.max_tokens_name is not None and request.kind == "chat"
+        name = deployment.max_tokens_name
+        renames = name is not None and request.kind == "chat" and other_name(name) in request.body
         if not renames and not (asks_usage and "stream_options" in request.body):
             raw = replace_model(request.raw, request.body, orjson.dumps(deployment.model))
             if raw is not None:
@@ -122,9 +104,14 @@ class OpenAIDialect:
         changed = {**request.body, "model": deployment.model}
         if asks_usage:
             changed["stream_options"] = {**(request.body.get("stream_options") or {}), "include_usage": True}
-        if renames:
-            name_longest_reply(changed, deployment.max_tokens_name or "")
+        if renames and name is not None:
+            name_longest_reply(changed, name)
         return orjson.dumps(changed)
+
+
+def other_name(name: str) -> str:
+    """Of the two that the longest reply has, the one that is not `name`."""
+    return LONGEST_REPLY[name == LONGEST_REPLY[0]]
 
 
 def name_longest_reply(body: dict[str, Any], name: str) -> None:

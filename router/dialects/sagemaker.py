@@ -45,7 +45,8 @@ class SageMakerDialect(TGIDialect):
             told["stream"] = True
         body = orjson.dumps(told)
         what = "invocations-response-stream" if request.stream else "invocations"
-        fields = head.post(deployment, f"/endpoints/{quote(deployment.model, safe='')}/{what}", {})
+        path = f"{head.base_path(deployment)}/endpoints/{quote(deployment.model, safe='')}/{what}"
+        fields = head.post(deployment, path, {})
         origin = head.origin_of(deployment)
         origin = origin._replace(scheme=SIGNED + origin.scheme)
         return WireRequest(origin, head.whole(fields, request.id, len(body)), body, deployment)

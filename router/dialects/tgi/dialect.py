@@ -24,7 +24,7 @@ class TGIDialect:
     def encode(self, request: InferenceRequest, deployment: Deployment, key: str) -> WireRequest:
         """Raises UpstreamFailure (a 400 naming the parameter) for what TGI cannot express."""
         body = orjson.dumps(generate_body(request.body, drop=deployment.drop_params))
-        path = "/generate_stream" if request.stream else "/generate"
+        path = head.base_path(deployment) + ("/generate_stream" if request.stream else "/generate")
         fields = head.post(deployment, path, {"authorization": f"Bearer {key}"} if key else {})
         return WireRequest(head.origin_of(deployment), head.whole(fields, request.id, len(body)), body, deployment)
 
