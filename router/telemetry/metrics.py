@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from router.core.events import Attempted, Cooled, FellBack, Finished, Queued, Recovered, Rejected, RetryDenied
 from router.core.types import Usage
 from router.telemetry.bound import Client, Served, Tried
 from router.telemetry.bus import EventBus
-from router.telemetry.cells import Family, Labels, Snapshot
+from router.telemetry.cells import MOST_CELLS, Family, Labels, Snapshot
 from router.telemetry.exposition import expose, in_slices
 from router.telemetry.table import ATTEMPT_SECONDS, OWN_SECONDS, SECONDS, TOKEN_SECONDS
 
+K = TypeVar("K")
+V = TypeVar("V")
 Sample = tuple[str, Labels, float]
 Source = Callable[[], Iterable[Sample]]
 """Numbers that somebody else keeps, read at every scrape: (name in the table, label values, value)."""
@@ -89,7 +92,8 @@ class Metrics:
     def _finished(self, event: Finished) -> None:
         served = self._served.get((event.kind, event.model, event.deployment))
         if served is None:
-            served = self._served[event.kind, event.model, event.deployment] = Served(self.family, event)
+            served = Served(self.family, event)
+            _remember(self._served, (event.kind, event.model, event.deployment), served)
         status, outcome, duration = event.status, event.outcome, event.duration
         if status == 200 and outcome == "ok":
             served.ok[0] += 1.0
@@ -126,7 +130,8 @@ class Metrics:
         if event.key:
             client = self._clients.get((event.key, event.team))
             if client is None:
-                client = self._clients[event.key, event.team] = Client(self.family, event.key, event.team)
+                client = Client(self.family, event.key, event.team)
+                _remember(self._clients, (event.key, event.team), client)
             client.count(outcome, usage, event.cost)
 
     def _in_parts(self, event: Finished, usage: Usage) -> None:
@@ -141,7 +146,8 @@ class Metrics:
     def _attempted(self, event: Attempted) -> None:
         tried = self._tried.get((event.group, event.deployment))
         if tried is None:
-            tried = self._tried[event.group, event.deployment] = Tried(self.family, event)
+            tried = Tried(self.family, event)
+            _remember(self._tried, (event.group, event.deployment), tried)
         if event.outcome == "ok":
             tried.ok[0] += 1.0
         else:
@@ -157,3 +163,10 @@ class Metrics:
     def _queued(self, event: Queued) -> None:
         self._queue_left.add((event.group, event.outcome))
         self._queue_wait.observe((event.group,), event.waited)
+
+
+def _remember(known: dict[K, V], place: K, bound: V) -> None:
+    """A bound for what is remembered; cells that were bound once can be bound again."""
+    if len(known) >= MOST_CELLS:
+        known.clear()
+    known[place] = bound

@@ -9,6 +9,8 @@ from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Que
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
 from router.core.types import Kind, Usage
+from router.telemetry import cells
+from router.telemetry import metrics as metrics_module
 from router.telemetry.metrics import Metrics
 from tests.telemetry.scraping import Samples, listening, of, scraped, value
 
@@ -209,3 +211,17 @@ def test_series_are_bounded_whatever_comes() -> None:
             yield Attempted("gpt", "east", f"p{index}", "ok", index, index)
 
     assert set(after(*flood(400))) == set(after(*flood(4000)))
+
+
+def test_what_is_remembered_of_labels_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should anybody ever let clients name deployments or keys."""
+    for module in (cells, metrics_module):
+        monkeypatch.setattr(module, "MOST_CELLS", 50)
+    metrics, bus = listening()
+    for index in range(1000):
+        bus(finished(deployment=f"d{index}", key=f"k{index}"))
+        bus(Attempted("gpt", f"d{index}", "openai", "ok", 1.0))
+    assert max(len(family.cells) for family in metrics._families.values()) <= 51
+    assert max(len(metrics._served), len(metrics._tried), len(metrics._clients)) <= 50
+    found = of({name: family.cells for name, family in metrics._families.items()})
+    assert sum(count for (name, _), count in found.items() if name == "router_attempts_total") == 1000, "none is lost"
