@@ -44,6 +44,8 @@ PROCESS = {"RouterFilesShort", "RouterLogLinesDropped", "RouterEventLoopLag"}
 SLOW = {"RouterFirstTokenSlow", "RouterHeadroomLow", "RouterOverhead"}
 RESTARTS = {"RouterRestarting"}
 
+MESSAGE = {"role": "user", "content": "How are you?"}
+
 pytestmark = pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs prometheus")
 
 
@@ -64,10 +66,10 @@ class Load:
     """Clients that ask for models again and again, on a thread of their own. `models` may be changed at any time."""
 
     def __init__(self, port: int, models: dict[str, float]) -> None:
-        """`models`: requests a second of each. `bytes` are added to every prompt of `chat`."""
+        """`models`: requests a second of each. `body` is what is sent for `chat` in place of the usual."""
         self.port = port
         self.models = models
-        self.bytes = 0
+        self.body = b""
         self._over = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
@@ -95,8 +97,9 @@ class Load:
         await asyncio.sleep(0.05)  # for the sockets to close
 
     async def _ask(self, model: str, *, stream: bool, key: int) -> None:
-        message = {"role": "user", "content": "How are you?" + "?" * (self.bytes if model == "chat" else 0)}
-        body = json.dumps({"model": model, "messages": [message], "stream": stream}).encode()
+        body = json.dumps({"model": model, "messages": [MESSAGE], "stream": stream}).encode()
+        if self.body and model == "chat":
+            body = self.body
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
             f"authorization: Bearer sk-{('search', 'batch', 'wrong')[key]}\r\n\r\n"
@@ -242,10 +245,10 @@ def slowness(stage: Stage, load: Load) -> None:
     stage.prometheus.until_fired(SLOW - huge, 60)
     stage.good.reset()
     stage.bad.reset()
-    load.models.update(limited=0, chat=4, solo=0, lone=0, narrow=0)
-    load.bytes = 6_000_000
+    load.models.update(limited=0, chat=2, solo=0, lone=0, narrow=0)
+    load.body = json.dumps({"model": "chat", "messages": [MESSAGE] * 200_000}).encode()
     stage.prometheus.until_fired(huge, 60)
-    load.bytes = 0
+    load.body = b""
     stage.prometheus.until_resolved(SLOW, 120)
 
 
