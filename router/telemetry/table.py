@@ -164,7 +164,7 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
         _gauge("process_resident_memory_bytes", "Resident memory.", unit="bytes"),
         _gauge("process_virtual_memory_bytes", "Virtual memory.", unit="bytes"),
         _gauge("process_start_time_seconds", "When the process was started, since 1970.", unit="seconds", merge="min"),
-        _gauge("process_open_fds", "Open files and sockets.", unit="files"),
+        _gauge("process_open_fds", "Open files and sockets.", unit="files", merge="max"),
         _gauge("process_max_fds", "Most of them that may be open.", unit="files", merge="min"),
     ),
 })  # fmt: skip
