@@ -72,6 +72,10 @@ class Prometheus:
         found = self._ask("query_range", query=expression, start=self.began, end=time.time(), step=0.5)["result"]
         return [float(value) for series in found for _, value in series["values"] if isfinite(float(value))]
 
+    def latest(self, expression: str) -> list[float]:
+        """What a query answers now."""
+        return [float(series["value"][1]) for series in self._ask("query", query=expression)["result"]]
+
     def _ask(self, what: str, **parameters: Any) -> dict[str, Any]:
         status, text = fetch(f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(parameters)}")
         assert status == 200, text

@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import Figure
-from tests.e2e.processes import Mock, Router, deployment, mock_process, router_process
+from tests.e2e.processes import Mock, Router, deployment, mock_process, router_process, until
 from tests.e2e.prometheus import WINDOW, Prometheus, prometheus_process
 from tests.state.redis_servers import RedisServer, redis_server
 
@@ -263,11 +263,12 @@ def test_a_router_that_comes_and_goes_is_told_and_its_end_too(tmp_path: Path) ->
     config = {"server": {"drain_delay": 0}, "model_list": [{"model_name": "m", "provider": "mock"}]}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with prometheus_process(tmp_path, port, minute=2.0) as prometheus:
+    with prometheus_process(tmp_path, port, minute=4.0) as prometheus:
         for _ in range(4):
             with router_process(config, tmp_path, "--port", str(port)) as router:
-                time.sleep(1.0)  # for a few scrapes
+                until(lambda: prometheus.latest("up") == [1.0], 30)
                 router.kill()
+            until(lambda: prometheus.latest("up") == [0.0], 30)
         prometheus.until_fired(RESTARTS | {"RouterDown"})
         with router_process(config, tmp_path, "--port", str(port)):
-            prometheus.until_resolved(RESTARTS | {"RouterDown"}, 60)
+            prometheus.until_resolved(RESTARTS | {"RouterDown"}, 110)
