@@ -263,7 +263,7 @@ def test_a_router_that_comes_and_goes_is_told_and_its_end_too(tmp_path: Path) ->
     config = {"server": {"drain_delay": 0}, "model_list": [{"model_name": "m", "provider": "mock"}]}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with prometheus_process(tmp_path, port, minute=4.0) as prometheus:
+    with prometheus_process(tmp_path, port, minute=3.0) as prometheus:
         for _ in range(4):
             with router_process(config, tmp_path, "--port", str(port)) as router:
                 until(lambda: prometheus.latest("up") == [1.0], 30)
@@ -271,4 +271,4 @@ def test_a_router_that_comes_and_goes_is_told_and_its_end_too(tmp_path: Path) ->
             until(lambda: prometheus.latest("up") == [0.0], 30)
         prometheus.until_fired(RESTARTS | {"RouterDown"})
         with router_process(config, tmp_path, "--port", str(port)):
-            prometheus.until_resolved(RESTARTS | {"RouterDown"}, 110)
+            prometheus.until_resolved(RESTARTS | {"RouterDown"}, 80)
