@@ -7,6 +7,7 @@ import gc
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -61,6 +62,10 @@ from router.upstream.proxy import Proxies
 
 KEEPALIVE_TIMEOUT = 75.0
 """Seconds an idle client connection is kept: longer than the usual 60 s of a balancer in front."""
+
+
+SWITCH_SECONDS = 0.0005
+"""How long a thread may keep the interpreter from the event loop where traces are sent: making them is work."""
 
 
 class App:
@@ -227,6 +232,7 @@ def tracing_of(config: Config, rng: Random, log: Log) -> Tracing | None:
     if settings.endpoint is None:
         return None
     headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+    sys.setswitchinterval(SWITCH_SECONDS)
     sender = OtlpSender(settings.endpoint, headers, settings.service_name, settings.timeout)
     return Tracing(sender, settings.sample_ratio, settings.content, rng, log.traces)
 
