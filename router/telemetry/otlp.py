@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from router import __version__
 from router.core.events import Finished
 from router.core.trace import AttemptSpan, Trace
+from router.telemetry.access_log import MOST_METADATA
 from router.telemetry.content import answered, asked
 
 if TYPE_CHECKING:
@@ -143,6 +146,9 @@ def _of_request(event: Finished, trace: Trace) -> dict[str, Any]:
         told["router.cost_usd"] = event.cost
     if event.first_token is not None:
         told["router.time_to_first_token"] = event.first_token
+    if event.metadata is not None:
+        text = orjson.dumps(event.metadata)
+        told["router.metadata"] = text.decode() if len(text) <= MOST_METADATA else f"{len(text)} bytes"
     if trace.attempts and trace.attempts[-1].outcome == "ok":
         told["gen_ai.response.model"] = trace.attempts[-1].model
     if trace.content:

@@ -152,6 +152,13 @@ async def test_no_content_leaves_the_house_unless_it_is_asked_for(
     assert "sk-client-secret" not in str(collector.spans)
 
 
+async def test_a_clients_metadata_is_on_the_span(house: Open, collector: Collector) -> None:
+    async with house(telemetry=tracing(collector)) as router:
+        await router.ask(CHAT, HI | {"metadata": {"feature": "search", "tier": "gold"}})
+        await router.stop()
+    assert orjson.loads(collector.request().attributes["router.metadata"]) == {"feature": "search", "tier": "gold"}
+
+
 async def test_headers_of_the_configuration_go_to_the_collector(house: Open, collector: Collector) -> None:
     async with house(telemetry=tracing(collector, headers={"authorization": "Bearer otlp"})) as router:
         await router.ask(CHAT, HI)
