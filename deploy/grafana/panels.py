@@ -166,6 +166,11 @@ ROUTER = (
            ('sum(rate(router_traces_total{$S, outcome="dropped"}[$R])) or vector(0)', "traces"))),
     Panel("Versions", "How many routers run which version.", "short",
           (("count by (version) (router_build_info{$S})", "{{version}}"),)),
+    Panel("Chat templates", "Renderings of the configuration's chat templates a second, by how they ended.", "cps",
+          ((f"{_rate('router_template_renderings_total', 'outcome')} or vector(0)", "{{outcome}}"),)),
+    Panel("Entra ID tokens", "Until the first of them ends, and sign-ins a second that failed. 0 without Entra ID.", "s",
+          (("min(router_entra_token_seconds{$S}) or vector(0)", "left"),
+           ("sum(rate(router_entra_failures_total{$S}[$R])) or vector(0)", "failures"))),
     Panel("Leaving", "Routers that drain.", "short", (("sum(router_draining{$S})", "draining"),)),
 )  # fmt: skip
 
