@@ -1,6 +1,6 @@
 # The build stage is the whole Python image, compiler and headers included; nothing of it but /opt/llm-router is shipped.
 ARG PYTHON=3.11
-# run: what every router needs; extras: with azure, otel and tokens, 116 MB more.
+# run: what every router needs; extras: with aws, azure, otel and tokens, 150 MB more.
 ARG LOCK=run
 FROM python:${PYTHON}-bookworm AS build
 ARG LOCK

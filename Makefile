@@ -44,7 +44,7 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 	$(COMPILE) -o requirements/run.txt pyproject.toml requirements/also.in
 	$(COMPILE) -o requirements/dev.txt --extra dev -c requirements/run.txt -c requirements/build.txt \
 		pyproject.toml requirements/also.in requirements/build.in
-	$(COMPILE) -o requirements/extras.txt --extra azure --extra otel --extra tokens -c requirements/run.txt \
+	$(COMPILE) -o requirements/extras.txt --extra aws --extra azure --extra otel --extra tokens -c requirements/run.txt \
 		-c requirements/dev.txt pyproject.toml requirements/also.in
 	$(COMPILE) -o requirements/tools.txt requirements/tools.in
 	@! grep -n '://' requirements/*.txt

@@ -16,6 +16,10 @@ CONTEXT_WINDOW_CODES = frozenset({"context_length_exceeded", "model_max_prompt_t
 CONTENT_POLICY_CODES = frozenset({"content_filter", "content_policy_violation", "responsibleaipolicyviolation"})
 FIELD_TOO_LONG_CODE = "string_above_max_length"
 """OpenAI's for a field such as `user`: it speaks of a length, and not of the window."""
+OPENAIS_CODES: Mapping[FailureKind, str] = {
+    FailureKind.CONTEXT_WINDOW: "context_length_exceeded",
+    FailureKind.CONTENT_POLICY: "content_policy_violation",
+}
 MODEL_NOT_FOUND_CODE = "model_not_found"
 """OpenAI's, on a 404, and on the 403 of a project that may not use the model."""
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -109,7 +113,7 @@ def failure_of(status: int, headers: Headers, body: bytes) -> UpstreamFailure:
         error.message if shown and error.message else f"{status}",
         status=status,
         retry_after=retry_after(headers),
-        body=(body if has_openais_shape(document) else error_body(error)) if shown and error.message else b"",
+        body=(body if has_openais_shape(document) else error_body(error, kind)) if shown and error.message else b"",
     )
 
 
@@ -119,11 +123,10 @@ def has_openais_shape(document: Any) -> bool:
     return isinstance(error, dict) and isinstance(error.get("message"), str)
 
 
-def error_body(error: ErrorBody) -> bytes:
-    """What another shape said, in OpenAI's."""
-    return orjson.dumps(
-        {"error": {"message": error.message, "type": error.type or None, "param": None, "code": error.code or None}}
-    )
+def error_body(error: ErrorBody, kind: FailureKind | None = None) -> bytes:
+    """What another shape said, in OpenAI's; with OpenAI's own code for `kind` where it has none."""
+    code = error.code or (None if kind is None else OPENAIS_CODES.get(kind))
+    return orjson.dumps({"error": {"message": error.message, "type": error.type or None, "param": None, "code": code}})
 
 
 def kind_of(status: int, error: ErrorBody) -> FailureKind:

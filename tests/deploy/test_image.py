@@ -47,7 +47,7 @@ def test_the_lock_with_extras_has_every_extra_that_serves() -> None:
     assert pins("run.txt") < pins("extras.txt") <= pins("dev.txt")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names = {pin.partition("==")[0] for pin in pins("extras.txt")}
-    for extra in ("azure", "otel", "tokens"):
+    for extra in ("aws", "azure", "otel", "tokens"):
         assert {re.split(r"[>=~]", requirement)[0] for requirement in extras[extra]} <= names
 
 

@@ -206,11 +206,12 @@ FROM_MODEL = (
 async def test_an_error_of_theirs_means_what_it_says(
     house: Open, provider: str, status: int, body: bytes, headers: dict[str, str], told: tuple[int, str]
 ) -> None:
+    code = headers.get("x-amzn-errortype")  # of those that are passed through
     server = text_server(status=status, error=body, headers=headers)
     async with server as upstream, house(group(at(upstream, provider), num_retries=0)) as router:
         seen = await router.ask(CHAT, HI)
         assert seen.status == told[0]
-        assert seen.error()["message"]
+        assert seen.error()["code"] == (told[1] if told[1] != "invalid_request_error" else code)
         (line,) = await router.log_lines()
         assert line["error"] == told[1]
 
