@@ -1,4 +1,5 @@
-"""An upstream for texts that remembers the bytes it was sent: TGI's two paths, and SageMaker's around the same."""
+"""An upstream that remembers the bytes it was sent: TGI's two paths, SageMaker's around the same, and OpenAI's
+completions at any path, as Azure has them."""
 
 from __future__ import annotations
 
@@ -61,6 +62,8 @@ class TextServer:
             return await self._stream(request, STREAM, self.events())
         if path.endswith("/invocations-response-stream"):
             return await self._stream(request, BINARY, self.frames())
+        if path.partition("?")[0].endswith("/completions"):
+            return await self._openai(request, path, orjson.loads(raw))
         return web.json_response(self.whole(as_list=path.endswith("/invocations")), headers=self.headers)
 
     def whole(self, *, as_list: bool) -> Any:
@@ -82,6 +85,19 @@ class TextServer:
         if self.broken:
             return [event(stream[:150]), exception(self.broken, b'{"message":"it broke"}')]
         return [event(stream[at : at + 37]) for at in range(0, len(stream), 37)]
+
+    async def _openai(self, request: web.Request, path: str, body: Any) -> web.StreamResponse:
+        """OpenAI's two kinds of completion, whole or as one event."""
+        text = "".join(self.pieces)
+        chat = "/chat/" in path
+        said: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+        if body.get("stream"):
+            said = {"delta": {"role": "assistant", "content": text}} if chat else {"text": text}
+        told = {"id": "cmpl-1", "model": "up", "choices": [{"index": 0, "finish_reason": "stop", **said}],
+                "usage": {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}}  # fmt: skip
+        if not body.get("stream"):
+            return web.json_response(told)
+        return await self._stream(request, STREAM, [b"data: " + orjson.dumps(told) + b"\n\n", b"data: [DONE]\n\n"])
 
     async def _stream(self, request: web.Request, kind: str, pieces: list[bytes]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": kind, **self.headers})
