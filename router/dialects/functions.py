@@ -10,6 +10,7 @@ import orjson
 from router.core.errors import UpstreamFailure
 from router.core.types import Usage
 from router.dialects.base import StreamDecoder
+from router.dialects.failures import UNREADABLE, unreadable
 from router.dialects.sse import payload
 
 
@@ -50,8 +51,11 @@ def _messages(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def without_tools(document: dict[str, Any]) -> dict[str, Any]:
-    """A chat completion whose calls of tools are one call of a function."""
-    return {**document, "choices": [_choice(choice, "message") for choice in document.get("choices") or ()]}
+    """A chat completion whose calls of tools are one call of a function. Raises UpstreamFailure where it is none."""
+    try:
+        return {**document, "choices": [_choice(choice, "message") for choice in document.get("choices") or ()]}
+    except UNREADABLE:
+        raise unreadable("a chat completion") from None
 
 
 class FunctionStream:
@@ -77,7 +81,11 @@ class FunctionStream:
         self.started, self.finished, self.failure, self.usage = (
             inner.started, inner.finished, inner.failure, inner.usage
         )  # fmt: skip
-        return b"".join(_event(event) for event in frames.split(b"\n\n") if event)
+        try:
+            return b"".join([_event(event) for event in frames.split(b"\n\n") if event])
+        except UNREADABLE:
+            self.failure = self.failure or unreadable("an event")
+            return b""
 
 
 def _event(event: bytes) -> bytes:

@@ -7,7 +7,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from router.dialects.unsupported import unsupported
+from router.dialects.failures import unsupported
 
 
 class Fate(Enum):

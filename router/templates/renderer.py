@@ -18,7 +18,7 @@ import orjson
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.prompts import JinjaTemplate
-from router.dialects.unsupported import unsupported
+from router.dialects.failures import unsupported
 from router.templates import worker
 
 SECONDS = 1.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from router.core.errors import FailureKind
-from router.dialects.unsupported import unsupported
+from router.dialects.failures import unsupported
 
 _TEXTS = {"text": "text", "refusal": "refusal"}
 """The parts of a content that are text, and where it stands in them."""

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import orjson
 
-from router.core.errors import FailureKind, UpstreamFailure
+from router.core.errors import UpstreamFailure
 from router.core.prompts import Prompt
 from router.core.quota import Allowances
 from router.core.types import Deployment, Usage
 from router.dialects.base import Dialect, Headers, InferenceRequest, Reply, StreamDecoder, WireRequest
+from router.dialects.failures import UNREADABLE, unreadable
 from router.dialects.prompt import chat
 from router.dialects.prompt.completion import completion_body
 from router.dialects.prompt.stream import ChatStream
@@ -38,13 +39,14 @@ class PromptDialect:
         reply = self._inner.reply(request, headers, body)
         if request.prompt is None:
             return reply
-        usage, told = reply.usage, orjson.loads(reply.body)
-        choices = told.get("choices")
-        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
-            raise UpstreamFailure(FailureKind.BAD_REPLY, "sent a text completion without choices", status=200)
+        usage = reply.usage
         if usage is None:
             usage = Usage(_prompt_tokens(request.prompt), tokens_of(reply.text), estimated=True)
-        return Reply(orjson.dumps(chat.whole(told, document(usage))), usage)
+        try:
+            told = chat.whole(orjson.loads(reply.body), document(usage))
+        except UNREADABLE:
+            raise unreadable("a text completion") from None
+        return Reply(orjson.dumps(told), usage)
 
     def decoder(self, request: InferenceRequest, headers: Headers) -> StreamDecoder:
         if request.prompt is None:

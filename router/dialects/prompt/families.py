@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.prompts import Prompt
+from router.dialects.failures import unsupported
 from router.dialects.prompt.content import Turn
-from router.dialects.unsupported import unsupported
 
 
 class Family(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from router.core.errors import FailureKind
 from router.core.prompts import JinjaTemplate, Prompt, PromptTemplate
+from router.dialects.failures import unsupported
 from router.dialects.prompt import written
 from router.dialects.prompt.content import Turn, turns
 from router.dialects.prompt.families import FAMILIES, family_of
-from router.dialects.unsupported import unsupported
 
 
 class Rendering(NamedTuple):

@@ -10,6 +10,7 @@ import orjson
 from router.core.errors import UpstreamFailure
 from router.core.types import Usage
 from router.dialects.base import StreamDecoder
+from router.dialects.failures import UNREADABLE, unreadable
 from router.dialects.openai_stream import DONE
 from router.dialects.prompt import chat
 from router.dialects.sse import payload
@@ -44,8 +45,14 @@ class ChatStream:
         return self._turned(self._inner.end())
 
     def _turned(self, frames: bytes) -> bytes:
-        made = [frame for event in frames.split(b"\n\n") if event for frame in self._event(payload(event))]
+        made: list[bytes] = []
         self.failure = self._inner.failure
+        try:
+            for event in frames.split(b"\n\n"):
+                if event:
+                    made += self._event(payload(event))
+        except UNREADABLE:
+            self.failure = self.failure or unreadable("an event")
         self.started = self._inner.started
         self.finished = self._inner.finished
         return b"".join(made)

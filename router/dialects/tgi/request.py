@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from router.core.errors import FailureKind
+from router.dialects.failures import unsupported
 from router.dialects.support import REFUSED, SENT, Support, emulated, expressible, sent_as
-from router.dialects.unsupported import unsupported
 
 SUPPORT: Support = MappingProxyType(
     {
