@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LONGEST = 1024
+"""Letters. A longer text is not looked for: what may begin one is held back, and compared again with every piece."""
+
 
 class StopTrimmer:
     """Takes a reply piece by piece and returns what of it may be shown: nothing of a stop text at its end.
@@ -14,7 +17,7 @@ class StopTrimmer:
     __slots__ = ("_stops", "rest")
 
     def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = [stop for stop in stops if stop]
+        self._stops = looked_for(stops)
         self.rest = ""
 
     def feed(self, piece: str) -> str:
@@ -30,9 +33,12 @@ class StopTrimmer:
 
 
 def trimmed(text: str, stops: Sequence[str]) -> str:
-    """`text` without a stop text at its end."""
-    trimmer = StopTrimmer(stops)
-    return trimmer.feed(text) + trimmer.end()
+    """`text` without a stop text at its end: what a StopTrimmer shows of it altogether."""
+    return next((text.removesuffix(stop) for stop in looked_for(stops) if text.endswith(stop)), text)
+
+
+def looked_for(stops: Sequence[str]) -> list[str]:
+    return [stop for stop in stops if 0 < len(stop) <= LONGEST]
 
 
 def _overlap(text: str, stop: str) -> int:

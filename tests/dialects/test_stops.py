@@ -18,6 +18,8 @@ from router.dialects.stops import StopTrimmer, trimmed
         ("x\nUser:", ["\nUser:", "User:"], "x"),
         ("Hello", [], "Hello"),
         ("Hello", [""], "Hello"),
+        ("x" + "y" * 1024, ["y" * 1024], "x"),
+        ("x" + "y" * 1025, ["y" * 1025], "x" + "y" * 1025),
     ],
 )
 def test_a_stop_text_at_the_end_is_not_shown(text: str, stops: list[str], shown: str) -> None:

@@ -70,10 +70,8 @@ def _phi(turns: Sequence[Turn], bos: str, eos: str) -> str:
 
 def _alternating(turns: Sequence[Turn]) -> tuple[str | None, list[Turn]]:
     """The system's text, and the turns of user and assistant, which must alternate."""
-    rest = list(turns)
-    system = []
-    while rest and rest[0].role == "system":
-        system.append(rest.pop(0).text)
+    first = next((index for index, turn in enumerate(turns) if turn.role != "system"), len(turns))
+    system, rest = [turn.text for turn in turns[:first]], list(turns[first:])
     if not rest or any(role != ("user", "assistant")[index % 2] for index, (role, _) in enumerate(rest)):
         raise unsupported("messages", "this model's template wants conversation roles to alternate"
                           " user/assistant/user/assistant/..., after the system's")  # fmt: skip

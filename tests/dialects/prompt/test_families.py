@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from router.core.errors import UpstreamFailure
@@ -153,3 +155,14 @@ def test_the_tokens_may_be_given() -> None:
     assert prompt("chatml", ONE, bos="<B>").begun
     assert prompt("llama-2", ONE, bos="").text == "[INST] Hello [/INST]"
     assert prompt("llama-2", ONE, eos="<E>").stop == ("<E>",)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_great_many_messages_take_no_longer_than_they_are_many(name: str, role: str) -> None:
+    began = time.process_time()
+    try:
+        prompt(name, [{"role": role, "content": "x"}] * 100_000 + ONE)
+    except UpstreamFailure:
+        pass
+    assert time.process_time() - began < 2.0  # what grows with the square of them takes minutes
