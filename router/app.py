@@ -36,6 +36,7 @@ from router.edge.routes import HOT
 from router.edge.server import EdgeServer, Listener
 from router.edge.service import Service
 from router.flow.admission import KEY
+from router.flow.probes import Prober
 from router.flow.prompter import Prompter
 from router.flow.runner import Runner
 from router.state.memory import MemoryStore
@@ -113,6 +114,8 @@ class App:
             settings.sse_keepalive,
             Prompter(self._templates),
         )
+        self._catalogue = config.catalogue
+        self._prober = Prober(self._upstreams, store, observe, clock, rng)
         auth = Authenticator(self._keys, lambda: datetime.now(UTC).date())
         service = Service(
             Inference(runner, auth, clock),
@@ -173,6 +176,7 @@ class App:
             self._background.append(asyncio.create_task(self._strict.run()))
         self._entra.start()
         port = await self._listener.start(self._settings.host, self._settings.port)
+        self._prober.configure(self._catalogue)
         self.log.logger.info(
             "listening", host=self._settings.host, port=port, keys=len(self._keys),
             auth="required" if self._keys else "off: no keys are configured, so only this machine may connect",
@@ -185,6 +189,7 @@ class App:
         self.log.logger.info("draining", delay=settings.drain_delay, seconds=settings.drain_seconds)
         await self._listener.drain(settings.drain_delay, settings.drain_seconds)
         self._lag.stop()
+        await self._prober.close()
         for task in self._background:
             task.cancel()
         if self._background:

@@ -35,6 +35,7 @@ def check(
         path: Path = ("model_list", index)
         _check_provider(path, deployment, problems, providers)
         _check_azure(path, deployment, problems)
+        _check_health_check(path, deployment, problems)
         _check_pattern(path, deployment, problems)
         _check_credentials(path, deployment, problems)
         _check_tls(path, deployment, problems, folder)
@@ -122,6 +123,11 @@ def _check_azure(path: Path, deployment: DeploymentSettings, problems: Problems)
         problems.add((*path, "entra"), "is given beside a key: give one of them", key=True)
     if deployment.entra.client_secret is not None and not (deployment.entra.tenant_id and deployment.entra.client_id):
         problems.add((*path, "entra", "client_secret"), "needs a tenant_id and a client_id beside it", key=True)
+
+
+def _check_health_check(path: Path, deployment: DeploymentSettings, problems: Problems) -> None:
+    if deployment.health_check is not None and deployment.api_base is None:
+        problems.add((*path, "health_check"), "needs an api_base: there is no host to ask", key=True)
 
 
 def _check_pattern(path: Path, deployment: DeploymentSettings, problems: Problems) -> None:

@@ -14,13 +14,14 @@ from router.config.resolve_deployment import completed, deployment_of
 from router.config.resolve_prompts import chat_templates, longest_reply_named, spoken_to
 from router.config.schema import Settings
 from router.config.schema_deployment import DeploymentSettings
-from router.config.schema_routing import ErrorPatternSettings, ModelSettings, QueueSettings
+from router.config.schema_routing import ErrorPatternSettings, HedgingSettings, ModelSettings, QueueSettings
 from router.core.catalogue import Catalogue
 from router.core.types import (
     AdaptiveWeights,
     CooldownPolicy,
     Deployment,
     ErrorPatterns,
+    HedgingPolicy,
     ModelGroup,
     QueuePolicy,
     RetryBudgetPolicy,
@@ -124,6 +125,7 @@ def _policy(name: str, settings: Settings, fallbacks: Mapping[str, _Fallbacks], 
         adaptive=AdaptiveWeights(**_merged(model.adaptive, routing.adaptive)),
         retry_budget=RetryBudgetPolicy(**_merged(model.retry_budget, routing.retry_budget)),
         queue=_queue(model.queue, routing.queue),
+        hedging=_hedging(model.hedging, routing.hedging),
         error_patterns=_error_patterns(model.error_patterns, routing.error_patterns),
     )
 
@@ -137,6 +139,11 @@ def _merged(own: Section | None, shared: Section) -> dict[str, Any]:
 def _queue(own: QueueSettings | None, shared: QueueSettings) -> QueuePolicy | None:
     policy = QueuePolicy(**_merged(own, shared))
     return policy if policy.max_waiting else None
+
+
+def _hedging(own: HedgingSettings | None, shared: HedgingSettings) -> HedgingPolicy | None:
+    values = _merged(own, shared)
+    return HedgingPolicy(**values) if values.pop("enabled") else None
 
 
 def _error_patterns(own: ErrorPatternSettings | None, shared: ErrorPatternSettings) -> ErrorPatterns | None:

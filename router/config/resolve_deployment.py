@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from router.config.prices import PriceTable
 from router.config.schema_deployment import DeploymentSettings, TLSSettings, strict_of
-from router.core.types import TLS, Deployment, Prices
+from router.core.types import TLS, Deployment, HealthCheck, Prices
 from router.dialects.azure import AzureOptions, EntraOptions
 from router.dialects.mock.behaviour import Behaviour
 
@@ -17,6 +17,7 @@ from router.dialects.mock.behaviour import Behaviour
 def deployment_of(settings: DeploymentSettings, id_: str, weight: float, folder: FilePath) -> Deployment:
     """What the entry says. Relative names of files become absolute, from `folder`."""
     keys = settings.api_keys if settings.api_key is None else (settings.api_key,)
+    check = settings.health_check
     return Deployment(
         id=id_,
         model_name=settings.model_name,
@@ -48,6 +49,7 @@ def deployment_of(settings: DeploymentSettings, id_: str, weight: float, folder:
         max_parallel_requests=settings.max_parallel_requests,
         strict=strict_of(settings.rpm, settings.tpm),
         options=_options(settings),
+        health_check=None if check is None else HealthCheck(check.path, check.interval),
     )
 
 

@@ -80,10 +80,11 @@ class TLSSettings(Section):
 
 
 class HealthCheckSettings(Section):
-    """Active probes."""
+    """Active probes: failures in a row (`cooldown.allowed_fails`) open the breaker, and a good answer closes what they
+    or refused connections had opened."""
 
     path: Annotated[Text, Field(pattern=r"^/[!-~]*$")]
-    """What to GET on upstream's host."""
+    """What to GET on upstream's host; any 2xx is well. No key goes along, and `headers` only below `api_base`."""
     interval: Seconds = 30.0
     """Seconds between two probes."""
 

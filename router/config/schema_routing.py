@@ -62,14 +62,15 @@ class QueueSettings(Section):
 
 
 class HedgingSettings(Section):
-    """A second attempt for streams that are slow to begin."""
+    """A second attempt for streams that are slow to begin, at another deployment; the first token decides. What the
+    slower one charges is on top."""
 
     enabled: Switch = False
     """Whether to hedge at all."""
     quantile: Share = 0.95
-    """Of the group's times to first token, after which the second attempt starts."""
+    """Of the model's times to first token, after which the second attempt starts."""
     max_ratio: Share = 0.05
-    """Share of requests that may be hedged."""
+    """Share of streams, 0 to 1, that may be sent twice."""
 
 
 class ErrorPatternSettings(Section):
@@ -161,7 +162,7 @@ class ModelSettings(Section):
     queue: QueueSettings | None = None
     """See `routing.queue`."""
     hedging: HedgingSettings | None = None
-    """See `routing.hedging`."""
+    """Only what is given here differs from `routing.hedging`."""
     drop_params: Annotated[Switch | None, OrNone] = None
     """See `routing.drop_params`."""
     error_patterns: ErrorPatternSettings | None = None

@@ -19,9 +19,6 @@ UNBUILT: Mapping[str, str] = MappingProxyType(
     {
         "server.workers": "serving from more than one process",
         "server.admin_port": "a port for administration",
-        "routing.hedging.enabled": "hedging",
-        "models.*.hedging.enabled": "hedging",
-        "model_list.*.health_check": "checking health actively",
     }
 )
 

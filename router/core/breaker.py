@@ -11,6 +11,10 @@ openings since the breaker was last closed for a whole window; a later deadline 
 through at a time. A deadline may also be set from outside (`cool`): an upstream that names its own `retry-after` is
 left alone that long.
 
+Active probes have a count of their own: `allowed_fails` of them failing in a row open it too, and while they fail it
+stays open. A good probe closes what probes or refused connections have opened, and nothing else: a backend that fails
+its requests while its health page is fine has to prove itself by a request.
+
 Half-open is no stored state: it is "open, and the deadline has passed". Times are seconds of the clock handed in.
 
 Replicas that share a backend tell each other what their breakers saw; `hear_open`, `hear_recovered` and `trial_from`
@@ -36,10 +40,11 @@ class BreakerState(StrEnum):
 
 class Breaker:
     """`failed_at`: this replica's last failure; `seen`: it has failed here since it was last closed; `told_until`: the
-    deadline that upstream named; `trial_from`: a sibling has the half-open trial until then."""
+    deadline that upstream named; `trial_from`: a sibling has the half-open trial until then; `unreachable`: probes or
+    refused connections have opened it."""
 
-    __slots__ = ("_rates", "consecutive", "closed_at", "failed_at", "open_until", "openings", "seen", "told_until",
-                 "trial", "trial_from")  # fmt: skip
+    __slots__ = ("_probes_failed", "_rates", "consecutive", "closed_at", "failed_at", "open_until", "openings", "seen",
+                 "told_until", "trial", "trial_from", "unreachable")  # fmt: skip
 
     def __init__(self) -> None:
         self.failed_at = float("-inf")
@@ -51,6 +56,8 @@ class Breaker:
         self.closed_at = 0.0
         self.consecutive = 0
         self.trial = False
+        self.unreachable = False
+        self._probes_failed = 0
         self._rates: dict[float, FailureRate] = {}
 
     def state(self, now: float) -> BreakerState:
@@ -86,26 +93,55 @@ class Breaker:
         self._close(now)
         return True
 
-    def failed(self, now: float, policy: CooldownPolicy, trial: bool, *, connection: bool, spare: bool) -> bool:
+    def failed(
+        self,
+        now: float,
+        policy: CooldownPolicy,
+        trial: bool,
+        *,
+        connection: bool,
+        spare: bool,
+        refused: bool = False,
+    ) -> bool:
         """A request failed. True where this opened the breaker.
 
-        `connection`: nothing was heard from upstream at all. `spare`: this is the last closed deployment of its group,
-        so an error rate alone does not open it.
+        `connection`: nothing was heard from upstream at all; `refused`: it could not even be connected to. `spare`:
+        this is the last closed deployment of its group, so an error rate alone does not open it.
         """
         self.failed_at = now
         self.seen = True
         if trial:
             self.trial = False
-            return self._open(now, policy)
+            return self._open(now, policy, unreachable=refused)
         if self.open_until is not None:
             return False
         self._count(now, policy.window, failed=True)
         self.consecutive = self.consecutive + 1 if connection else 0
         if self.consecutive >= policy.allowed_fails:
-            return self._open(now, policy)
+            return self._open(now, policy, unreachable=refused)
         if not spare and self._rates[policy.window].reaches(policy.error_rate, policy.min_requests):
-            return self._open(now, policy)
+            return self._open(now, policy, unreachable=False)
         return False
+
+    def probe_failed(self, now: float, policy: CooldownPolicy, hold: float) -> bool:
+        """A probe failed; the next will have been answered in `hold` seconds. True where this opened the breaker."""
+        opened = False
+        self._probes_failed += 1
+        if self.open_until is None and self._probes_failed >= policy.allowed_fails:
+            self.failed_at = now
+            self.seen = True
+            opened = self._open(now, policy, unreachable=True)
+        if self.open_until is not None:
+            self.open_until = max(self.open_until, now + hold)
+        return opened
+
+    def probe_succeeded(self, now: float) -> bool:
+        """A probe was answered well. True where this closed the breaker."""
+        self._probes_failed = 0
+        if self.open_until is None or not self.unreachable or self.told_until > now:
+            return False
+        self._close(now)
+        return True
 
     def cool(self, now: float, until: float, policy: CooldownPolicy) -> bool:
         """Leave the backend alone until then, whatever its record. True where that opened the breaker."""
@@ -137,14 +173,16 @@ class Breaker:
         self.closed_at = now
         self.seen = False
         self.trial_from = 0.0
+        self._probes_failed = 0
         self._rates = {window: FailureRate(window) for window in self._rates}
 
-    def _open(self, now: float, policy: CooldownPolicy) -> bool:
+    def _open(self, now: float, policy: CooldownPolicy, *, unreachable: bool) -> bool:
         if self.open_until is None:
             self._forget_openings(now, policy)
         until = now + min(policy.base * 2.0 ** min(self.openings, 32), policy.max)
         self.openings += 1
         self.consecutive = 0
+        self.unreachable = unreachable
         self.open_until = until if self.open_until is None else max(until, self.open_until)
         return True
 

@@ -15,8 +15,8 @@ from router.core.types import Kind, Usage
 
 
 class Attempted(NamedTuple):
-    """One attempt ended. `outcome` is `ok`, `client_gone` or a FailureKind; times in seconds. `selection` is how long
-    it took to choose the deployment and take the lease."""
+    """One attempt ended. `outcome` is `ok`, `client_gone`, `outrun` (another one was faster) or a FailureKind; times in
+    seconds. `selection` is how long it took to choose the deployment and take the lease."""
 
     group: str
     deployment: str
@@ -45,6 +45,22 @@ class FellBack(NamedTuple):
     group: str
     to: str
     kind: FallbackKind
+
+
+HedgeOutcome = Literal["won", "lost", "failed", "client_gone"]
+
+
+class Hedged(NamedTuple):
+    """A slow stream was sent a second time. `outcome`: the copy `won`, or `lost` to the first attempt, or both failed.
+
+    `outrun` is the deployment that was outrun, "" where none was, and `cost` what it is expected to charge for that in
+    US dollars; None where unknown.
+    """
+
+    group: str
+    outcome: HedgeOutcome
+    outrun: str
+    cost: float | None
 
 
 class Cooled(NamedTuple):
@@ -78,6 +94,13 @@ class SharingRestored(NamedTuple):
     live: int
 
 
+class Probed(NamedTuple):
+    """A deployment's health page was asked. `outcome` is `ok` or a FailureKind."""
+
+    deployment: str
+    outcome: str
+
+
 class Queued(NamedTuple):
     """A request has left the queue of a model group after `waited` seconds: it was its turn, or its time was over, or
     the room full, or there was nothing (more) to wait for, or its client went away."""
@@ -94,8 +117,9 @@ class Finished:
     `model` is the configured name that was asked for (`other` for one that is not), `outcome` one of `ok`, `error`,
     `client_gone`, `broken`; times in seconds, `received` on the wall clock; `upstream` is the time spent waiting for
     deployments, `waited` that for anything else (the client's body, a slot, the next retry), `last_attempt` how long
-    the last attempt took; `cost` in US dollars, None where unknown; `allowances` what its key had left, None without
-    limits; `trace` its spans, None where tracing is off; `metadata` is the client's own.
+    the last attempt took; `cost` in US dollars, None where unknown, `hedge_cost` the part of it that the slower one of
+    two attempts took; `allowances` what its key had left, None without limits; `trace` its spans, None where tracing
+    is off; `metadata` is the client's own.
     """
 
     request_id: str
@@ -113,6 +137,7 @@ class Finished:
     attempts: int = 0
     usage: Usage | None = None
     cost: float | None = None
+    hedge_cost: float = 0.0
     received: float = 0.0
     duration: float = 0.0
     first_token: float | None = None
@@ -128,11 +153,13 @@ Event = (
     Attempted
     | Rejected
     | RetryDenied
+    | Hedged
     | FellBack
     | Cooled
     | Recovered
     | SharingLost
     | SharingRestored
+    | Probed
     | Queued
     | Finished
 )

@@ -23,10 +23,11 @@ from router.core.choice import choose
 from router.core.errors import FailureKind, RouterError, UpstreamFailure
 from router.core.exhausted import FailedAttempt, exhausted_error, rate_limited
 from router.core.filters import FILTERS, Reason, context_window
+from router.core.hedging import short_of_quota
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection
 from router.core.retry import Action, Health, Verdict, backoff, judge
-from router.core.retry_budget import Draw, is_free
+from router.core.retry_budget import Draw, is_free, unproven
 from router.core.types import ModelGroup, RouteRequest
 
 TOO_SHORT = 0.002
@@ -90,6 +91,7 @@ class Failover:
     attempts = 0
     fallback: FallbackKind | None = None
     denied = ""
+    _hedged = False
     _passed_over: ModelGroup | None = None
     _retries: int
     _action: Action
@@ -160,6 +162,25 @@ class Failover:
             self._never.add(deployment.backend)  # a refused key rests by itself; the deployment may have others
         return verdict
 
+    @property
+    def stays(self) -> bool:
+        """Whether the last verdict leaves the request in its group."""
+        return self._action in _STAY
+
+    def hedge(self, view: Snapshot) -> Try | None:
+        """A copy of the attempt under way, for another deployment that is well and has room to spare; None where there
+        is none, or the request has had its copy, or its attempts. It counts as an attempt and not as a retry."""
+        if self._hedged or self.attempts >= self._max_attempts:
+            return None
+        filters = (*self._filters, unproven, short_of_quota)
+        chosen = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        if chosen is None:
+            return None
+        self._hedged = True
+        self._tried.add(chosen.deployment.backend)
+        self.attempts += 1
+        return Try(self.group, chosen, counts=False, draw=Draw.FREE)
+
     # Within one group.
 
     def _enter(self, group: ModelGroup) -> None:
@@ -189,17 +210,17 @@ class Failover:
         return None
 
     def _retry(self, view: Snapshot, chosen: Candidate) -> Step | None:
-        """On `chosen`, who has not been tried, or on somebody else with whom a retry is free."""
+        """On `chosen`, who has not been tried; but first on somebody who is known to be well, which is free."""
         if is_free(chosen, view.now):
             return self._begin(chosen, Draw.FREE)
+        filters = (*self._filters, unproven)
+        proven = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        if proven is not None:
+            return self._begin(proven, Draw.FREE)
         if view.affords_retry(self.group):
             return self._begin(chosen, Draw.PAID)
-        filters = (*self._filters, _unproven)
-        proven = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
-        if proven is None:
-            self.denied = self.group.name
-            return None
-        return self._begin(proven, Draw.FREE)
+        self.denied = self.group.name
+        return None
 
     def _repeat(self, view: Snapshot) -> Step | None:
         seconds = chosen = None
@@ -285,8 +306,3 @@ class Failover:
         )
         untried = () if self.attempts or deadline else rejections  # so that ALREADY_TRIED means held
         return Stop(error, [each.candidate for each in untried if rate_limited(each) or each.reason is _HELD])
-
-
-def _unproven(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
-    """A filter, for when the retry budget is spent."""
-    return None if is_free(candidate, view.now) else Reason.UNHEALTHY

@@ -90,6 +90,16 @@ class Latency:
         self._failed = True
         self._failure.add(now, min(max(retry_after or 0.0, FAILURE_SECONDS), FAILURE_SECONDS_MAX))
 
+    def outlasted(self, now: float, prompt_tokens: int, waited: float) -> None:
+        """A stream had not begun after that long, and was waited for no longer: its first token takes longer still."""
+        usual = self._usual.at(prompt_tokens / 1000.0)
+        if usual is None:
+            self.streamed(now, prompt_tokens, waited)
+            return
+        lag, known = waited / max(usual, _LEAST), self._lag.read(now, PATIENCE)
+        if known is None or lag > known:  # how things are now; what is usual is not learned from an unfinished sample
+            self._lag.add(now, lag)
+
     def expected(self, now: float, stream: bool, prompt_tokens: int, output_tokens: float) -> float | None:
         """Seconds that a request should take until its first token (a stream) or its end; None before any sample."""
         if stream:

@@ -16,6 +16,7 @@ from router.core.standing import Standing
 from router.core.types import Deployment, Estimate, ModelGroup, RouteRequest, RoutingPolicy
 
 if TYPE_CHECKING:
+    from router.core.hedging import Hedges
     from router.core.retry_budget import Balance, RetryBudget
 
 KEY_COOLDOWN_BASE = 5.0
@@ -53,20 +54,20 @@ class KeyHealth:
 class BackendLoad:
     """What is known now of one backend. `in_flight` counts this replica's requests, `siblings` the other replicas'.
 
-    `turn` is the backend's virtual time for round-robin: picks / weight. `outstanding` are the tokens still to come of
-    what this replica has sent there: prompts not yet answered, and output. `meter` counts for the limits, None where no
-    deployment of it has any; `heard`: some key has a quota. `keys` are those of `api_keys`, by position. `succeeded_at`
-    is when a reply last came, in clock seconds.
+    `turns` are its virtual times for round-robin, picks / weight, by model name: each model has a round of its own.
+    `outstanding` are the tokens still to come of what this replica has sent there: prompts not yet answered, and
+    output. `meter` counts for the limits, None where no deployment of it has any; `heard`: some key has a quota. `keys`
+    are those of `api_keys`, by position. `succeeded_at` is when a reply last came, in clock seconds.
     """
 
     __slots__ = ("api_keys", "breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding",
-                 "siblings", "standing", "succeeded_at", "turn")  # fmt: skip
+                 "siblings", "standing", "succeeded_at", "turns")  # fmt: skip
 
     def __init__(self, keys: int) -> None:
         self.in_flight = 0
         self.siblings = 0
         self.outstanding = 0
-        self.turn = 0.0
+        self.turns: dict[str, float] = {}
         self.breaker = Breaker()
         self.latency = Latency()
         self.standing = Standing()
@@ -118,6 +119,7 @@ class Candidate(NamedTuple):
 _NOTHING: Mapping[str, Ewma] = MappingProxyType({})
 _NO_POLICIES: Mapping[str, RoutingPolicy] = MappingProxyType({})
 _NO_BUDGETS: Mapping[str, RetryBudget] = MappingProxyType({})
+_NO_HEDGES: Mapping[str, Hedges] = MappingProxyType({})
 
 
 class Snapshot:
@@ -126,10 +128,11 @@ class Snapshot:
 
     By model name: `turns` are the groups' virtual times for round-robin, `outputs` their usual output in tokens,
     `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured,
-    `budgets` the groups' retry budgets; a group without one may retry as it likes.
+    `budgets` the groups' retry budgets; a group without one may retry as it likes. `hedges` are there for groups
+    that hedge.
     """
 
-    __slots__ = ("_asked", "_asked_of", "_tokens", "budgets", "cached", "heard_at", "live", "now", "outputs",
+    __slots__ = ("_asked", "_asked_of", "_tokens", "budgets", "cached", "heard_at", "hedges", "live", "now", "outputs",
                  "policies", "tiers_of", "turns")  # fmt: skip
 
     def __init__(
@@ -143,6 +146,7 @@ class Snapshot:
         budgets: Mapping[str, RetryBudget] = _NO_BUDGETS,
         live: int = 1,
         heard_at: float = float("-inf"),
+        hedges: Mapping[str, Hedges] = _NO_HEDGES,
     ) -> None:
         self.now = now
         self.tiers_of = tiers_of
@@ -153,6 +157,7 @@ class Snapshot:
         self.budgets = budgets
         self.live = live
         self.heard_at = heard_at
+        self.hedges = hedges
         self._asked: RouteRequest | None = None
         self._asked_of = ""
         self._tokens = 0

@@ -50,8 +50,14 @@ def sift(
     """Those fit to serve. The others are added to `rejections`, each with the first reason found."""
     if filters is FILTERS and not tried:
         found = [candidate for candidate in candidates if is_fit(request, candidate, view)]
-        if len(found) == len(candidates):
-            return found
+        if len(found) != len(candidates):
+            fit = set(map(id, found))
+            for candidate in candidates:
+                if id(candidate) not in fit:
+                    reason = reason_against(request, candidate, view, filters)
+                    if reason is not None:
+                        rejections.append(Rejection(candidate, reason))
+        return found
     found = []
     for candidate in candidates:
         reason = reason_to_pass_over(request, candidate, view, tried, filters)

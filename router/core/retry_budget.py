@@ -10,12 +10,11 @@ nobody knows whether they are well. Sources: Finagle's `RetryBudget`; "Site Reli
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from router.core.types import RetryBudgetPolicy
-
-if TYPE_CHECKING:
-    from router.core.load import Candidate
+from router.core.filters import Reason
+from router.core.load import Candidate, Snapshot
+from router.core.types import RetryBudgetPolicy, RouteRequest
 
 SECONDS = 10
 """What the budget looks back on."""
@@ -94,3 +93,8 @@ def is_free(candidate: Candidate, now: float) -> bool:
     """Whether a retry on `candidate`, which has not been tried, makes no outage worse."""
     load = candidate.load
     return load.breaker.open_until is None and now - load.succeeded_at <= LATELY
+
+
+def unproven(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
+    """A filter: only those with whom a retry is free pass."""
+    return None if is_free(candidate, view.now) else Reason.UNHEALTHY

@@ -86,6 +86,14 @@ class LimitSubject:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """What to GET on a deployment's host, every so many seconds."""
+
+    path: str
+    interval: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One place a model is served: where it is, how to sign in, what it costs and how much of the traffic it should
     get.
@@ -130,6 +138,7 @@ class Deployment:
     template: PromptTemplate | None = None
     drop_params: bool = False
     max_tokens_name: str | None = None
+    health_check: HealthCheck | None = None
     dialect: str = field(default="", init=False, repr=False, compare=False)
     """Which dialect speaks to it: the provider's, or the one around it that makes prompts."""
     limits: Limits | None = field(default=None, init=False, repr=False, compare=False)
@@ -187,6 +196,15 @@ class RetryBudgetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class HedgingPolicy:
+    """After which quantile of a group's times to first token a stream is sent a second time, and which share of the
+    streams may be."""
+
+    quantile: float = 0.95
+    max_ratio: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorPatterns:
     """Texts of upstream errors, in lower case, that tell more than their status does."""
 
@@ -221,6 +239,7 @@ class RoutingPolicy:
     adaptive: AdaptiveWeights = AdaptiveWeights()
     retry_budget: RetryBudgetPolicy = RetryBudgetPolicy()
     queue: QueuePolicy | None = None
+    hedging: HedgingPolicy | None = None
     error_patterns: ErrorPatterns | None = None
 
 

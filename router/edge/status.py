@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from router.core.catalogue import Catalogue
+from router.core.hedging import Hedges
 from router.core.limits import headroom
 from router.core.load import Candidate, Snapshot
 from router.core.share import share
-from router.core.types import ModelGroup, Principal
+from router.core.types import HedgingPolicy, ModelGroup, Principal
 from router.edge.auth import may_use
 
 SAMPLE_PROMPT = 1000
@@ -41,11 +42,18 @@ def allowed_groups(principal: Principal, catalogue: Catalogue) -> set[str]:
 
 def _model(group: ModelGroup, view: Snapshot) -> dict[str, Any]:
     budget = view.balance(group)
+    policy, hedges = group.policy.hedging, view.hedges.get(group.name)
     return {
         "model": group.name,
         "strategy": group.policy.strategy,
         "retry_budget": None if budget is None else budget._asdict(),
+        "hedging": None if policy is None or hedges is None else _hedging(policy, hedges),
     }
+
+
+def _hedging(policy: HedgingPolicy, hedges: Hedges) -> dict[str, Any]:
+    """`after`: seconds without a token until a stream is sent again; None while too little is known."""
+    return {"after": hedges.after(policy.quantile), "affords": hedges.affords}
 
 
 def _entry(candidate: Candidate, view: Snapshot) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from router.flow.accounting import book
 from router.flow.admission import Gate, unknown_limit
 from router.flow.copying import Copying
 from router.flow.exchange import Exchange
+from router.flow.hedging import Hedger
 from router.flow.prompter import Prompter
 from router.flow.queue import Blocked, Queue, Ticket, blocked
 from router.flow.relay import Relay
@@ -59,6 +60,7 @@ class Runner:
         self._prompter = prompter
         self.gate = Gate(state)
         self.queue = Queue(clock, observer, self._give_back)
+        self._hedger = Hedger(state, observer, clock, self._attempt, self._give_back)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -96,7 +98,13 @@ class Runner:
                 limits = step.candidate.deployment.limits
                 if limits is not None and limits.strict is not None and not await self._strictly(limits, turn):
                     continue
-                if await self._attempt(request, route, step, lease, failover, exchange, record, selection):
+                if step.group.policy.hedging is None or not request.stream or request.override is not None:
+                    served = await self._attempt(request, route, step, lease, failover, exchange, record, selection)
+                else:
+                    served = await self._hedger.serve(
+                        request, route, routes, failover, step, lease, exchange, record, selection
+                    )
+                if served:
                     return
             elif isinstance(turn, Wait):
                 record.waited += turn.seconds
@@ -194,8 +202,7 @@ class Runner:
         record.attempts = failover.attempts
         record.served_by, record.deployment, record.provider = step.group.name, deployment.id, deployment.provider
         try:
-            if request.hops is not None:
-                request = request.hops.get(step.group.name, request)
+            request = request if request.hops is None else request.hops.get(step.group.name, request)
             if deployment.template is not None and request.kind == "chat" and self._prompter is not None:
                 request = await self._prompter.prepare(request, deployment)
             key = lease.key
@@ -232,6 +239,7 @@ class Runner:
             return failure.sent_bytes
         finally:
             ended = self._clock()
+            told = told if lease.outrun is None else "outrun"
             duration = record.last_attempt = ended - began
             record.upstream += (ended if answered is None else answered) - asked
             self._state.settle(lease, outcome if override is None else outcome.untold())

@@ -56,11 +56,12 @@ class Lease:
 
     `reservation` is its part of the limits, None where the deployment's backend has none; `mark` what had been sent
     with the key. `outstanding` are the tokens still to come, of the prompt while it is not answered and of the output:
-    whoever sees them come says so, and what is left at the end is given back with the lease.
+    whoever sees them come says so, and what is left at the end is given back with the lease. `outrun` are the seconds
+    after which it was cancelled, having sent no token, because another attempt of the same request had.
     """
 
-    __slots__ = ("candidate", "estimate", "group", "key", "key_index", "load", "mark", "outstanding", "reservation",
-                 "settled", "trial")  # fmt: skip
+    __slots__ = ("candidate", "estimate", "group", "key", "key_index", "load", "mark", "outrun", "outstanding",
+                 "reservation", "settled", "trial")  # fmt: skip
 
     def __init__(
         self, group: ModelGroup, candidate: Candidate, estimate: Estimate, key: str, key_index: int, trial: bool
@@ -76,6 +77,7 @@ class Lease:
         self.outstanding = estimate.total
         self.reservation: Reservation | None = None
         self.mark: Mark = NOTHING_SENT
+        self.outrun: float | None = None
 
     @property
     def deployment(self) -> Deployment:
@@ -144,6 +146,10 @@ class StateStore(Protocol):
 
     def heard(self, lease: Lease, word: Allowances) -> None:
         """What upstream said of its limits in the reply to the lease's request."""
+
+    def probed(self, deployment: Deployment, failure: FailureKind | None, hold: float) -> bool:
+        """A probe of its health page was answered well (None), or failed; the next will have been answered in `hold`
+        seconds. Whether its breaker is closed."""
 
     def settle(self, lease: Lease, outcome: Outcome) -> None:
         """Give the lease back and book what it told. Raises RuntimeError on a lease settled before."""

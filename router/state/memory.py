@@ -10,6 +10,7 @@ from router.core.clock import Clock
 from router.core.errors import FailureKind
 from router.core.estimators import Ewma
 from router.core.events import Cooled, Observer, Recovered
+from router.core.hedging import Hedges
 from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
 from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.part import Part
@@ -18,7 +19,7 @@ from router.core.retry import Health
 from router.core.retry_budget import Draw, RetryBudget
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
-from router.core.types import Estimate, LimitSubject, ModelGroup, Usage
+from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
 from router.state.base import Lease, Outcome, Served
 from router.state.strict import StrictLimits
 
@@ -48,6 +49,7 @@ class MemoryStore:
         self._cached: dict[str, Ewma] = {}
         self._meters: dict[str, Meter] = {}
         self._budgets: dict[str, RetryBudget] = {}
+        self._hedges: dict[str, Hedges] = {}
         self.part_of: Callable[[str], Part] | None = None
         """Makes this replica's part of a subject's limits, by its name; None: there are no siblings."""
         self.live = 1
@@ -72,6 +74,8 @@ class MemoryStore:
         }
         self.routes = routes
         self._budgets = {name: self._budgets.get(name) or RetryBudget() for name in routes.policies}
+        hedging = [name for name, policy in routes.policies.items() if policy.hedging is not None]
+        self._hedges = {name: self._hedges.get(name) or Hedges() for name in hedging}
         self._count_for(routes)
 
     def configure(self, catalogue: Catalogue) -> None:
@@ -81,16 +85,9 @@ class MemoryStore:
         if routes is None:
             routes = self.routes
         return Snapshot(
-            self._clock(),
-            routes.tiers,
-            self._turns,
-            self._outputs,
-            self._cached,
-            routes.policies,
-            self._budgets,
-            self.live,
-            self.heard_at,
-        )
+            self._clock(), routes.tiers, self._turns, self._outputs, self._cached, routes.policies, self._budgets,
+            self.live, self.heard_at, self._hedges,
+        )  # fmt: skip
 
     def candidates(self) -> Iterator[Candidate]:
         """Every deployment with its load, group by group: what status and metrics show."""
@@ -148,9 +145,9 @@ class MemoryStore:
             budget.note(now, draw)
         load.in_flight += 1
         virtual = self._turns.get(deployment.model_name, 0.0)
-        start = max(load.turn, virtual)
+        start = max(load.turns.get(deployment.model_name, 0.0), virtual)
         self._turns[deployment.model_name] = start
-        load.turn = start + 1.0 / effective_weight(candidate, now)
+        load.turns[deployment.model_name] = start + 1.0 / effective_weight(candidate, now)
         load.outstanding += estimate.total
         trial = load.breaker.start(now)
         keys = load.api_keys
@@ -182,11 +179,26 @@ class MemoryStore:
         else:
             self._settle_failed(lease, outcome)
 
+    def probed(self, deployment: Deployment, failure: FailureKind | None, hold: float) -> bool:
+        load, policy = self.routes.loads.get(deployment.backend), self.routes.policies.get(deployment.model_name)
+        if load is None or policy is None:  # a reload has dropped it
+            return False
+        now, breaker = self._clock(), load.breaker
+        if failure is None and breaker.probe_succeeded(now):
+            load.standing.recovered(now)
+            self._observer(Recovered(deployment.id))
+        elif failure is not None and breaker.probe_failed(now, policy.cooldown, hold):
+            self._observer(Cooled(deployment.id, failure, (breaker.open_until or now) - now, None))
+        return breaker.open_until is None
+
     def _settle_unharmed(self, lease: Lease, outcome: Outcome) -> None:
         load = lease.load
         if not outcome.told:
             if lease.trial:
                 load.breaker.abandon_trial()
+            if lease.outrun is not None:
+                load.latency.outlasted(self._clock(), lease.estimate.prompt_tokens, lease.outrun)
+                self._began(lease.group, lease.outrun)
             return
         now = self._clock()
         load.keys[lease.key_index].streak = 0
@@ -202,6 +214,8 @@ class MemoryStore:
         if served.first_token is not None:
             prompt = lease.estimate.prompt_tokens if usage is None else usage.prompt_tokens
             load.latency.streamed(now, prompt, served.first_token)
+            if lease.group.policy.hedging is not None:
+                self._began(lease.group, served.first_token)
             if usage is not None:
                 load.standing.streamed(now, usage.completion_tokens, served.duration - served.first_token)
         elif usage is not None:
@@ -214,6 +228,11 @@ class MemoryStore:
                 output, cached = self._outputs[name], self._cached[name] = Ewma(OUTPUT_SAMPLES), Ewma(OUTPUT_SAMPLES)
             output.add(usage.completion_tokens)
             cached.add(usage.cached_tokens / max(usage.prompt_tokens, 1))
+
+    def _began(self, group: ModelGroup, seconds: float) -> None:
+        hedges = self._hedges.get(group.name)
+        if hedges is not None:
+            hedges.add(seconds)
 
     def _settle_failed(self, lease: Lease, outcome: Outcome) -> None:
         load, deployment, policy = lease.load, lease.deployment, lease.group.policy.cooldown
@@ -250,6 +269,7 @@ class MemoryStore:
             policy,
             lease.trial,
             connection=health is Health.CONNECTION_FAILURE,
+            refused=kind is FailureKind.CONNECT,
             spare=self.is_last_closed(lease.group.name, deployment.backend),
         )
         if outcome.retry_after:

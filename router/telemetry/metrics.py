@@ -10,7 +10,18 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from router.core.events import Attempted, Cooled, FellBack, Finished, Queued, Recovered, Rejected, RetryDenied
+from router.core.events import (
+    Attempted,
+    Cooled,
+    FellBack,
+    Finished,
+    Hedged,
+    Probed,
+    Queued,
+    Recovered,
+    Rejected,
+    RetryDenied,
+)
 from router.core.types import Usage
 from router.telemetry.bound import Client, Served, Tried
 from router.telemetry.bus import EventBus
@@ -43,6 +54,9 @@ class Metrics:
         self._attempts = self.family("router_attempts_total")
         self._rejected = self.family("router_candidates_rejected_total")
         self._retries_denied = self.family("router_retries_denied_total")
+        self._probes = self.family("router_probes_total")
+        self._hedges = self.family("router_hedges_total")
+        self._costs = self.family("router_cost_usd_total")
         self._fallbacks = self.family("router_fallbacks_total")
         self._cooldowns = self.family("router_cooldowns_total")
         self._recoveries = self.family("router_recoveries_total")
@@ -68,6 +82,8 @@ class Metrics:
         bus.on(Attempted, self._attempted)
         bus.on(Rejected, lambda event: self._rejected.add((event.group, event.reason.value)))
         bus.on(RetryDenied, lambda event: self._retries_denied.add((event.group,)))
+        bus.on(Probed, lambda event: self._probes.add((event.deployment, event.outcome)))
+        bus.on(Hedged, self._hedged)
         bus.on(FellBack, lambda event: self._fallbacks.add((event.group, event.to, event.kind.value)))
         bus.on(Cooled, lambda event: self._cooldowns.add((event.deployment, event.reason.value)))
         bus.on(Recovered, lambda event: self._recoveries.add((event.deployment,)))
@@ -126,7 +142,7 @@ class Metrics:
             if event.cost is None:
                 self._unpriced.add((event.served_by, event.deployment))
         if event.cost is not None:
-            (served.cost or served.costs())[0] += event.cost
+            (served.cost or served.costs())[0] += event.cost - event.hedge_cost
         if event.key:
             client = self._clients.get((event.key, event.team))
             if client is None:
@@ -159,6 +175,11 @@ class Metrics:
         cell = tried.selection
         cell[bisect_left(OWN_SECONDS, selection)] += 1.0
         cell[-1] += selection
+
+    def _hedged(self, event: Hedged) -> None:
+        self._hedges.add((event.group, event.outcome))
+        if event.cost is not None:
+            self._costs.add((event.group, event.outrun), event.cost)
 
     def _queued(self, event: Queued) -> None:
         self._queue_left.add((event.group, event.outcome))

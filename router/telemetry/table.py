@@ -91,13 +91,17 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
                  "key", "team", unit="US dollars"),
     ),
     "Deployments": (
-        _counter("router_attempts_total", "Attempts sent to deployments; outcome is ok, client_gone or the kind of "
-                 "failure.", *_PLACE, "outcome"),
+        _counter("router_attempts_total", "Attempts sent to deployments; outcome is ok, client_gone, outrun (by a "
+                 "copy of the request) or the kind of failure.", *_PLACE, "outcome"),
         _seconds("router_attempt_duration_seconds", "Time of an attempt, from sending to the last byte.",
                  *_PLACE, bounds=ATTEMPT_SECONDS),
         _counter("router_candidates_rejected_total", "Deployments passed over by a filter, by its reason.",
                  "model", "reason"),
         _counter("router_retries_denied_total", "Retries not made, the model's retry budget being spent.", "model"),
+        _counter("router_hedges_total", "Streams sent a second time for being slow to begin; outcome is won (by the "
+                 "copy), lost, failed or client_gone.", "model", "outcome"),
+        _counter("router_probes_total", "Health checks; outcome is ok or the kind of failure.",
+                 "deployment", "outcome"),
         _counter("router_cooldowns_total", "Times a deployment, or a key of it, was left alone.",
                  "deployment", "reason"),
         _counter("router_recoveries_total", "Times a deployment got traffic again after a trial.", "deployment"),

@@ -32,7 +32,7 @@ auth:
 routing:
   strategy: fastest
   fallbacks: {small: [small, lrge], nobody: []}
-  hedging: {enabled: true}
+  hedging: {quantile: 95}
 models:
   small: {aliases: [tiny, tiny, small], num_retries: -1}
 model_list:
@@ -63,7 +63,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_the_file_and_then_of_the_
         "router.yaml:12:23: routing.fallbacks.small.0: a model cannot be its own fallback",
         "router.yaml:12:30: routing.fallbacks.small.1: unknown model 'lrge' (did you mean large?)",
         "router.yaml:12:37: routing.fallbacks.nobody: no deployment has this model_name; known are large, small",
-        "router.yaml:13:13: routing.hedging.enabled: hedging is not built yet; remove this setting",
+        "router.yaml:13:23: routing.hedging.quantile: must be 1 or less",
         "router.yaml:15:27: models.small.aliases.1: 'tiny' is an alias of small already",
         "router.yaml:15:33: models.small.aliases.2: 'small' is a model_name already",
         "router.yaml:15:54: models.small.num_retries: must be 0 or more",

@@ -9,6 +9,8 @@ from router.core.types import (
     CooldownPolicy,
     Deployment,
     ErrorPatterns,
+    HealthCheck,
+    HedgingPolicy,
     Limits,
     Prices,
     QueuePolicy,
@@ -242,3 +244,21 @@ models: {small: {error_patterns: {context_window: [far too big], content_policy:
     assert groups["small"].policy.error_patterns == ErrorPatterns(("too big", "far too big"), ("no way",))
     assert groups["large"].policy.error_patterns == ErrorPatterns(("too big",))
     assert loaded(MODELS).catalogue.groups["small"].policy.error_patterns is None
+
+
+def test_a_model_hedges_where_it_or_routing_says_so() -> None:
+    text = "routing: {hedging: {max_ratio: 0.1}}\nmodels: {small: {hedging: {enabled: true, quantile: 0.9}}}\n" + MODELS
+    groups = loaded(text).catalogue.groups
+    assert groups["small"].policy.hedging == HedgingPolicy(0.9, 0.1)
+    assert groups["large"].policy.hedging is None
+    everyone = loaded("routing: {hedging: {enabled: true}}\nmodels: {small: {hedging: {enabled: false}}}\n" + MODELS)
+    assert everyone.catalogue.groups["large"].policy.hedging == HedgingPolicy()
+    assert everyone.catalogue.groups["small"].policy.hedging is None
+
+
+def test_a_health_check_is_the_deployments_and_needs_a_host() -> None:
+    text = "model_list: [{model_name: m, provider: openai, api_base: 'http://h/v1', health_check: {path: /health}}]"
+    (tier,) = loaded(text).catalogue.groups["m"].tiers
+    assert tier[0].health_check == HealthCheck("/health", 30.0)
+    text = "model_list: [{model_name: m, provider: mock, health_check: {path: /health}}]"
+    assert problems(text) == ["router.yaml:1:46: model_list.0.health_check: needs an api_base: there is no host to ask"]

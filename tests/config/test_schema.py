@@ -29,7 +29,7 @@ def test_the_defaults_are_those_of_the_core() -> None:
     for settings, policy in ((RoutingSettings(), RoutingPolicy()), (CooldownSettings(), CooldownPolicy())):
         shared = {field.name for field in dataclasses.fields(policy)} & set(type(settings).model_fields)
         assert len(shared) >= 6
-        told_otherwise = {"cooldown", "queue", "adaptive", "retry_budget", "error_patterns", *FALLBACK_KINDS}
+        told_otherwise = {"cooldown", "queue", "adaptive", "retry_budget", "hedging", "error_patterns", *FALLBACK_KINDS}
         for name in shared - told_otherwise:
             assert getattr(settings, name) == getattr(policy, name)
 

@@ -18,9 +18,6 @@ MODEL = "models: {small: {%s}}\n" + MODELS
 REFUSED = [
     ("server.workers", SERVER, "workers: 2"),
     ("server.admin_port", SERVER, "admin_port: 4001"),
-    ("routing.hedging.enabled", ROUTING, "hedging: {enabled: true}"),
-    ("models.*.hedging.enabled", MODEL, "hedging: {enabled: true}"),
-    ("model_list.*.health_check", DEPLOYMENT, "health_check: {path: /health}"),
 ]
 
 
@@ -34,8 +31,9 @@ def test_a_setting_whose_feature_is_not_built_is_refused_with_its_place(setting:
 
 
 def test_the_place_is_that_of_the_setting_itself() -> None:
-    text = MODELS + "routing:\n  hedging:\n    enabled: true\n"
-    assert problems(text) == ["router.yaml:6:5: routing.hedging.enabled: hedging is not built yet; remove this setting"]
+    text = MODELS + "server:\n  workers: 2\n"
+    told = "router.yaml:5:3: server.workers: serving from more than one process is not built yet; remove this setting"
+    assert problems(text) == [told]
 
 
 def test_every_row_of_the_table_is_tried_here_and_is_in_the_schema() -> None:
@@ -50,9 +48,9 @@ def test_every_row_of_the_table_is_tried_here_and_is_in_the_schema() -> None:
     [
         (SERVER, "workers: 1, admin_port: null"),
         (KEY, "rpm: {limit: 5, strict: false}, tpm: 100, allow: [], allowed_hosts: []"),
-        (ROUTING, "hedging: {enabled: false, quantile: 0.9}, drop_params: true"),
-        (MODEL, "drop_params: true, hedging: {enabled: false}"),
-        (DEPLOYMENT, "rpm: {limit: 5, strict: false}, tags: [], health_check: null, api_version: null"),
+        (ROUTING, "drop_params: true"),
+        (MODEL, "drop_params: true"),
+        (DEPLOYMENT, "rpm: {limit: 5, strict: false}, tags: [], api_version: null"),
     ],
 )
 def test_a_setting_at_its_default_passes(text: str, given: str) -> None:

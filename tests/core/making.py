@@ -60,8 +60,10 @@ def candidate(
     name: str, *, in_flight: int = 0, siblings: int = 0, turn: float = 0.0, keys: int = 1, **fields: Any
 ) -> Candidate:
     load = BackendLoad(keys)
-    load.in_flight, load.siblings, load.turn = in_flight, siblings, turn
-    return Candidate(deployment(name, **fields), load)
+    load.in_flight, load.siblings = in_flight, siblings
+    made = Candidate(deployment(name, **fields), load)
+    load.turns[made.deployment.model_name] = turn
+    return made
 
 
 def snapshot(

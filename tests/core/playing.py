@@ -67,7 +67,7 @@ class Play:
         self.error: RouterError | None = None
         self.failover: Failover | None = None
         for place, each in enumerate(world.store.candidates()):
-            each.load.turn = each.load.turn or place * FIRST_COME
+            each.load.turns.setdefault(each.deployment.model_name, place * FIRST_COME)
 
     def run(self, asked: RouteRequest | None = None, model: str = "gpt") -> list[str]:
         asked = asked or request(deadline=self.world.clock.now + 3600.0)

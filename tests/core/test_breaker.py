@@ -331,6 +331,44 @@ def test_one_allowed_failure_opens_at_once() -> None:
     assert breaker.failed(NOW, CooldownPolicy(allowed_fails=1), False, connection=True, spare=True)
 
 
+def test_probes_that_fail_in_a_row_open_it_and_a_good_one_closes_it() -> None:
+    breaker = Breaker()
+    assert [breaker.probe_failed(NOW, POLICY, 1.0) for _ in range(3)] == [False, False, True]
+    assert breaker.probe_succeeded(NOW + 1.0)
+    assert breaker.state(NOW + 1.0) is BreakerState.CLOSED
+
+
+def test_requests_that_go_well_do_not_hide_probes_that_fail() -> None:
+    breaker = Breaker()
+    for opens in (False, False, True):
+        succeed(breaker)
+        assert breaker.probe_failed(NOW, POLICY, 1.0) is opens
+
+
+def test_a_probe_that_fails_keeps_it_open_until_the_next() -> None:
+    breaker = opened()
+    assert not breaker.probe_failed(NOW + 4.0, POLICY, 30.0)
+    assert breaker.state(NOW + 33.0) is BreakerState.OPEN
+    assert breaker.state(NOW + 34.0) is BreakerState.HALF_OPEN
+
+
+def test_a_good_probe_closes_what_refused_connections_opened_and_not_what_hung() -> None:
+    for refused in (True, False):
+        breaker = Breaker()
+        for _ in range(3):
+            breaker.failed(NOW, POLICY, False, connection=True, spare=False, refused=refused)
+        assert breaker.probe_succeeded(NOW + 1.0) is refused
+
+
+def test_a_good_probe_does_not_shorten_a_rest_that_upstream_asked_for() -> None:
+    breaker = Breaker()
+    for _ in range(3):
+        breaker.failed(NOW, POLICY, False, connection=True, spare=False, refused=True)
+    breaker.cool(NOW, NOW + 60.0, POLICY)
+    assert not breaker.probe_succeeded(NOW + 59.0)
+    assert breaker.probe_succeeded(NOW + 60.0)
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """The breaker beside the simplest model of it: a deadline, and the requests under way with the trial among them."""
 
@@ -362,7 +400,7 @@ class BreakerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def one_succeeds(self, data: st.DataObject) -> None:
         trial = self.requests.pop(data.draw(st.integers(0, len(self.requests) - 1)))
-        assert self.breaker.succeeded(self.now, POLICY, trial) == trial
+        assert self.breaker.succeeded(self.now, POLICY, trial) == (trial and self.deadline is not None)
         if trial:
             self.deadline = None
 
@@ -394,6 +432,25 @@ class BreakerMachine(RuleBasedStateMachine):
         assert opened == (self.deadline is None)
         self.deadline = max(self.deadline or 0.0, self.now + seconds)
 
+    @rule(hold=st.floats(0.0, 100.0))
+    def a_probe_fails(self, hold: float) -> None:
+        opened = self.breaker.probe_failed(self.now, POLICY, hold)
+        if opened:
+            assert self.deadline is None
+            self.deadline = self.breaker.open_until
+            assert self.deadline is not None
+            assert self.deadline >= self.now + max(POLICY.base, hold)
+        elif self.deadline is not None:
+            self.deadline = max(self.deadline, self.now + hold)
+
+    @rule()
+    def a_probe_is_answered(self) -> None:
+        if self.breaker.probe_succeeded(self.now):
+            assert self.deadline is not None
+            assert self.breaker.unreachable
+            assert self.breaker.told_until <= self.now
+            self.deadline = None
+
     @invariant()
     def it_agrees_with_the_model(self) -> None:
         assert self.breaker.open_until == self.deadline
@@ -412,7 +469,7 @@ class BreakerMachine(RuleBasedStateMachine):
     def there_is_at_most_one_trial_and_it_shuts_the_door(self) -> None:
         assert sum(self.requests) <= 1
         assert self.breaker.trial == any(self.requests)
-        if any(self.requests):
+        if any(self.requests) and self.deadline is not None:
             assert not self.breaker.admits(self.now)
 
     @invariant()

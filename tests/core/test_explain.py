@@ -89,7 +89,9 @@ def test_asking_changes_nothing() -> None:
 
     def everything() -> list[Any]:
         loads = [one.load for one in world.store.candidates()]
-        return [(load.in_flight, load.outstanding, load.turn, load.next_key, load.breaker.trial) for load in loads]
+        return [
+            (load.in_flight, load.outstanding, dict(load.turns), load.next_key, load.breaker.trial) for load in loads
+        ]
 
     before, events = everything(), len(world.events)
     explained(world)

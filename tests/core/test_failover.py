@@ -183,7 +183,7 @@ def test_no_attempt_starts_after_the_deadline() -> None:
 def test_a_request_that_comes_too_late_is_not_sent_at_all() -> None:
     world = world_of("a")
     assert play(world, {}, request(deadline=START)) == steps("stop 504 timeout")
-    assert world.load("a").turn < 1.0, "no lease was taken"
+    assert world.load("a").turns["gpt"] < 1.0, "no lease was taken"
 
 
 def test_a_breaker_that_opened_is_not_waited_for() -> None:
@@ -400,7 +400,7 @@ LARGE = request(tokens=5000)
 def test_a_prompt_too_large_by_the_estimate_moves_before_anything_is_sent() -> None:
     world = sized(context_window_fallbacks=("long",))
     assert play(world, {}, LARGE) == steps("to long: context_window, large ok")
-    assert world.load("small").turn < 1.0, "no lease was taken"
+    assert world.load("small").turns["gpt"] < 1.0, "no lease was taken"
 
 
 def test_a_requests_own_list_moves_it_too() -> None:

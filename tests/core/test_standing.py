@@ -203,7 +203,7 @@ def test_round_robin_counts_a_turn_by_the_share() -> None:
     world.load("a").standing.doubted(world.clock.now)
     world.lease("a")
     world.lease("b")
-    assert (world.load("a").turn, world.load("b").turn) == (1.0, 0.5)
+    assert (world.load("a").turns["gpt"], world.load("b").turns["gpt"]) == (1.0, 0.5)
 
 
 def test_a_share_belongs_to_the_backend_under_whatever_name() -> None:

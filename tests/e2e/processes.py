@@ -167,6 +167,10 @@ class Router(Running):
     def in_flight(self) -> float:
         return self.metric("router_in_flight_requests")
 
+    def status(self) -> dict[str, Any]:
+        """The live picture."""
+        return dict(json.loads(fetch(f"{self.root}/router/status")[1]))
+
     def events(self) -> list[dict[str, Any]]:
         """Its own log so far."""
         return [json.loads(line) for line in self.lines]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from router.cli import cli
 from router.core.strategies import STRATEGIES
-from router.core.types import CooldownPolicy, Prices
+from router.core.types import CooldownPolicy, HedgingPolicy, Prices
 from router.dialects.mock.behaviour import Behaviour
 from tests.edge.house import Open, group, inside
 from tests.edge.wire import CHAT, HI
@@ -131,6 +131,7 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
         inside("good", rpm=10),
         inside("limited", Behaviour(script=("429",), retry_after=30.0), api_keys=(SECRET, SECRET + "2")),
         strategy="round-robin",
+        hedging=HedgingPolicy(),
     )
     async with house(served) as router:
         for _ in range(4):
@@ -139,6 +140,7 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
         assert (told["in_flight"], told["draining"]) == (0, False)
         (model,) = told["models"]
         assert (model["model"], model["strategy"]) == ("m", "round-robin")
+        assert model["hedging"] == {"after": None, "affords": False}
         budget = model["retry_budget"]
         assert budget["requests"] == 4
         assert budget["left"] == pytest.approx(30.8 - budget["retries"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from router.core.catalogue import Catalogue
 from router.core.strategies import STRATEGIES
-from router.core.types import CooldownPolicy, Deployment, ModelGroup, RoutingPolicy
+from router.core.types import CooldownPolicy, Deployment, HedgingPolicy, ModelGroup, RoutingPolicy
 from tests.flow.behaviours import EITHER, STREAMS, WHOLES
 from tests.flow.stories import Asks, Story, deployments_of
 
@@ -45,6 +45,7 @@ def policies(draw: st.DrawFn, name: str) -> RoutingPolicy:
         context_window_fallbacks=draw(lists),
         content_policy_fallbacks=draw(lists),
         cooldown=draw(cooldowns),
+        hedging=draw(st.sampled_from((None, HedgingPolicy()))),
     )
 
 

@@ -6,16 +6,23 @@ import re
 from collections import Counter
 
 from router.core.errors import FailureKind
-from router.core.events import Attempted, Cooled, FellBack, Finished, Recovered, Rejected
+from router.core.events import Attempted, Cooled, FellBack, Finished, Hedged, Recovered, Rejected
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
-from tests.flow.stories import START, Played, content, header
+from tests.flow.scripted import Sent
+from tests.flow.stories import START, Played, Told, content, header
 
 SLACK = 1e-6  # seconds: what adding floats costs
 
 
 def broken(played: Played, invariant: str) -> list[str]:
     return [what for what in played.store.broken if what.startswith(f"{invariant}:")]
+
+
+def served_by(played: Played, told: Told) -> Sent:
+    """The last request to the deployment that the record names."""
+    hosts = {deployment.id: f"{deployment.api_base[7:-3]}" for deployment in played.deployments}
+    return [sent for sent in told.sent if sent.wire.origin.host == hosts[told.record.deployment]][-1]
 
 
 def i1_every_lease_is_settled_exactly_once_and_in_flight_returns_to_zero(played: Played) -> None:
@@ -38,7 +45,7 @@ def i3_attempts_and_time_are_bounded(played: Played) -> None:
         assert len(told.client.leases) == told.record.attempts <= group.policy.max_attempts
         for asked, attempts in Counter(lease.group for lease in told.client.leases).items():
             retries = asked.policy.num_retries if told.asks.num_retries is None else told.asks.num_retries
-            assert attempts <= 1 + retries
+            assert attempts <= 1 + retries + (asked.policy.hedging is not None)
         assert told.finished <= told.client.route.deadline + SLACK
 
 
@@ -47,7 +54,7 @@ def i4_a_client_gets_one_answer_and_nothing_is_retried_after_its_first_byte(play
     for told in played.told:
         transcript = told.exchange.transcript
         if told.cancelled:
-            assert re.fullmatch("r|sw*e?|", transcript)
+            assert re.fullmatch("r|sw*[ef]?|", transcript)
         elif told.error is not None:
             assert transcript == ""
         else:
@@ -58,13 +65,13 @@ def i4_a_client_gets_one_answer_and_nothing_is_retried_after_its_first_byte(play
 def i4_a_clean_end_is_only_told_where_upstream_has_come_to_its_end(played: Played) -> None:
     for told in played.told:
         body, ended = told.exchange.body, told.exchange.transcript.endswith(("r", "e"))
-        assert told.sent[-1].script.whole if ended else b"data: [DONE]" not in body
+        assert served_by(played, told).script.whole if ended else b"data: [DONE]" not in body
         text = content(body)
         if ended:
-            assert text == content(told.sent[-1].script.body)
+            assert text == content(served_by(played, told).script.body)
             assert not told.asks.stream or body.endswith(b"data: [DONE]\n\n")
         elif text:
-            assert content(told.sent[-1].script.body).startswith(text)
+            assert content(served_by(played, told).script.body).startswith(text)
 
 
 def i5_keys_and_headers_of_a_deployment_go_to_its_own_host_only(played: Played) -> None:
@@ -85,7 +92,7 @@ def i5_keys_and_headers_of_a_deployment_go_to_its_own_host_only(played: Played) 
 def i6_labels_come_from_the_configuration(played: Played) -> None:
     groups = {*played.story.catalogue.groups, *(group.name for group in played.story.catalogue.wildcards)}
     ids = {deployment.id for deployment in played.deployments}
-    outcomes = {"ok", "client_gone", *map(str, FailureKind)}
+    outcomes = {"ok", "client_gone", "outrun", *map(str, FailureKind)}
     for event in played.events:
         match event:
             case Attempted(group, deployment, provider, outcome, duration, _):
@@ -97,6 +104,10 @@ def i6_labels_come_from_the_configuration(played: Played) -> None:
             case Rejected(group, reason):
                 assert group in groups
                 assert reason in Reason
+            case Hedged(group, outcome, deployment, _):
+                assert group in groups
+                assert deployment in {"", *ids}
+                assert outcome in ("won", "lost", "failed", "client_gone")
             case FellBack(group, to, kind):
                 assert {group, to} <= groups
                 assert kind in FallbackKind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
 
 from router.core.clock import Clock
 from router.core.errors import FailureKind, RouterError
@@ -98,8 +98,12 @@ class Client:
     counted: dict[str, int] = field(default_factory=dict)
 
 
+CLIENT: ContextVar[Client] = ContextVar("CLIENT")
+"""Whose request the running task serves; the tasks that it starts serve the same."""
+
+
 class WatchedStore(MemoryStore):
-    """A memory store that knows who asks (by task) and looks over the shoulder of both sides.
+    """A memory store that knows who asks (by the context of the task) and looks over the shoulder of both sides.
 
     `broken` names what should never be.
     """
@@ -107,7 +111,6 @@ class WatchedStore(MemoryStore):
     def __init__(self, clock: Clock, observer: Observer) -> None:
         super().__init__(clock, observer)
         self._now = clock
-        self.clients: dict[asyncio.Task[Any], Client] = {}
         self.leases: list[Lease] = []
         self.settled: list[tuple[Lease, Outcome]] = []
         self.broken: list[str] = []
@@ -140,7 +143,8 @@ class WatchedStore(MemoryStore):
         changed = before != after
         task = asyncio.current_task()
         served = outcome.told and outcome.kind is None
-        if changed and not served and task is not None and task.cancelling():
+        gone = task is not None and task.cancelling() and lease.outrun is None
+        if changed and not served and gone:
             self.broken.append("I10: the client went away, and health changed")
         late = client.route.hurried and self._now() >= client.route.deadline - SLACK
         if changed and outcome.kind is FailureKind.ATTEMPT_TIMEOUT and late:
@@ -154,9 +158,7 @@ class WatchedStore(MemoryStore):
                 self.broken.append(f"I10: one request counted two failures in {lease.group.name}")
 
     def _client(self) -> Client:
-        task = asyncio.current_task()
-        assert task is not None
-        return self.clients[task]
+        return CLIENT.get()
 
     def _fresh(self, client: Client, group: ModelGroup) -> list[Candidate]:
         """The group's candidates that this request has not tried and may be sent to now."""

@@ -12,6 +12,7 @@ from math import inf
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
 from router.upstream.base import ChunkTaker, StreamSink, Timing, UpstreamResponse
+from tests.flow.recording import CLIENT
 
 Piece = tuple[float, bytes]
 """Seconds after the piece before it (or after the head), and body bytes."""
@@ -46,12 +47,12 @@ class Script:
 
 
 class Sent:
-    """One request as it went out: by whom, and what became of it."""
+    """One request as it went out: for whom, and what became of it."""
 
     def __init__(self, wire: WireRequest, script: Script) -> None:
         self.wire = wire
         self.script = script
-        self.task = asyncio.current_task()
+        self.client = CLIENT.get(None)
         self.open = True
 
 

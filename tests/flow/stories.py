@@ -15,18 +15,21 @@ import orjson
 from router.core.catalogue import Catalogue
 from router.core.errors import RouterError
 from router.core.events import Event, Finished
+from router.core.hedging import FEWEST
 from router.core.types import Deployment, Estimate, RouteRequest
 from router.dialects.base import InferenceRequest, WireRequest
 from router.dialects.openai import OpenAIDialect
 from router.flow.runner import Runner
 from tests.flow.behaviours import script_for
 from tests.flow.interruption import interrupted
-from tests.flow.recording import Client, RecordingExchange, WatchedStore
+from tests.flow.recording import CLIENT, Client, RecordingExchange, WatchedStore
 from tests.flow.scripted import Script, ScriptedUpstream, Sent
 from tests.virtual_time import VirtualTimeLoop
 
 START = 1000.0
 KEEPALIVE = 2.0
+HEDGED_AFTER = 0.4
+"""Seconds to first token that groups which hedge have seen all along."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,13 @@ async def _play(story: Story) -> Played:
     events: list[Event] = []
     store = WatchedStore(loop.time, events.append)
     store.configure(story.catalogue)
+    for hedges in store.view().hedges.values():
+        for _ in range(FEWEST):
+            hedges.add(HEDGED_AFTER)
+            hedges.stream(1.0)
+    for candidate in store.candidates():
+        if candidate.deployment.model_name in store.view().hedges:
+            candidate.load.succeeded_at = loop.time()
     upstream = ScriptedUpstream(Behaviours(story), story.early)
     runner = Runner(
         {"openai": OpenAIDialect()},
@@ -163,8 +173,8 @@ async def _ask(asks: Asks, runner: Runner, store: WatchedStore, upstream: Script
     serving = runner.run(request, route, group, exchange, record)
     if asks.interrupted_at is not None:
         serving = interrupted(serving, asks.interrupted_at, waking=asks.waking)
+    CLIENT.set(client)
     task = loop.create_task(serving)
-    store.clients[task] = client
     leaving = loop.create_task(_leave(task, asks)) if asks.leaves is not None else None
     told = Told(asks, client, record, [])
     try:
@@ -174,7 +184,7 @@ async def _ask(asks: Asks, runner: Runner, store: WatchedStore, upstream: Script
     except asyncio.CancelledError:
         told.cancelled = True
     told.finished = loop.time()
-    told.sent = [sent for sent in upstream.sent if sent.task is task]
+    told.sent = [sent for sent in upstream.sent if sent.client is client]
     told.open_at_end = sum(sent.open for sent in told.sent)
     if leaving is not None:
         leaving.cancel()

@@ -5,7 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from router.core.errors import FailureKind
-from router.core.events import Attempted, Cooled, Event, FellBack, Finished, Queued, Recovered, Rejected, RetryDenied
+from router.core.events import (
+    Attempted,
+    Cooled,
+    Event,
+    FellBack,
+    Finished,
+    Hedged,
+    Queued,
+    Recovered,
+    Rejected,
+    RetryDenied,
+)
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
 from router.core.types import Kind, Usage
@@ -225,3 +236,13 @@ def test_what_is_remembered_of_labels_is_bounded_too(monkeypatch: pytest.MonkeyP
     assert max(len(metrics._served), len(metrics._tried), len(metrics._clients)) <= 50
     found = of({name: family.cells for name, family in metrics._families.items()})
     assert sum(count for (name, _), count in found.items() if name == "router_attempts_total") == 1000, "none is lost"
+
+
+def test_a_hedge_is_counted_and_its_slower_attempt_charged_to_the_deployment_that_was_outrun() -> None:
+    found = after(
+        Hedged("gpt", "won", "west", 0.25), Hedged("gpt", "lost", "", None), finished(cost=1.25, hedge_cost=0.25)
+    )
+    assert value(found, "router_hedges_total", model="gpt", outcome="won") == 1
+    assert value(found, "router_hedges_total", model="gpt", outcome="lost") == 1
+    assert value(found, "router_cost_usd_total", model="gpt", deployment="west") == 0.25
+    assert value(found, "router_cost_usd_total", model="gpt", deployment="east") == 1.0

@@ -23,12 +23,13 @@ class RoundRobin(Comparing):
         return False  # turns are each replica's own, and never old news
 
     def scores(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:
-        turns = view.turns
-        return [max(each.load.turn, turns.get(each.deployment.model_name, 0.0)) for each in candidates]
+        name = candidates[0].deployment.model_name
+        virtual = view.turns.get(name, 0.0)
+        return [max(each.load.turns.get(name, 0.0), virtual) for each in candidates]
 
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
         return {
-            "turn": candidate.load.turn,
+            "turn": candidate.load.turns.get(candidate.deployment.model_name, 0.0),
             "group_turn": view.turns.get(candidate.deployment.model_name, 0.0),
             "weight": candidate.deployment.weight,
             "share": share(candidate, view.now),

@@ -54,7 +54,7 @@ def test_the_choice_is_the_generators_alone(name: str) -> None:
 def test_choosing_changes_nothing(name: str) -> None:
     group = [candidate(f"d{index}", in_flight=index, turn=index) for index in range(5)]
     picks(name, group, 100)
-    assert [(each.load.in_flight, each.load.turn) for each in group] == [(i, float(i)) for i in range(5)]
+    assert [(each.load.in_flight, each.load.turns["gpt"]) for each in group] == [(i, float(i)) for i in range(5)]
 
 
 @EACH
