@@ -18,7 +18,7 @@ def max_output(body: Mapping[str, Any]) -> int | None:
     return limit if isinstance(limit, int) else None
 
 
-def estimate(body_bytes: int, body: Mapping[str, Any]) -> Estimate:
-    """Expected tokens of a request whose JSON has `body_bytes` bytes; output as asked for, else a usual length."""
-    limit = max_output(body)
-    return Estimate(int(body_bytes / BYTES_PER_TOKEN), DEFAULT_OUTPUT_TOKENS if limit is None else limit)
+def estimate(body_bytes: int, most: int | None) -> Estimate:
+    """Expected tokens of a request whose JSON has `body_bytes` bytes; output as much as it allows, else a usual
+    length."""
+    return Estimate(int(body_bytes / BYTES_PER_TOKEN), DEFAULT_OUTPUT_TOKENS if most is None else most)

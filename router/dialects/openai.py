@@ -31,24 +31,27 @@ _INCLUDE_USAGE = b'"stream_options":{"include_usage":true}'
 
 
 class OpenAIDialect:
-    """Holds nothing but request heads, one per (deployment, kind of request, key), made when first needed."""
+    """Holds nothing but request heads, one per (deployment, kind of request, key), made when first needed.
+
+    They are found by names, and hold for the very deployment that they were made for: a reload makes new ones.
+    """
 
     support: Support = CHAT
     text_support: Support = TEXT
 
     def __init__(self) -> None:
-        self._heads: dict[tuple[Deployment, Kind, str], tuple[Origin, bytes]] = {}
+        self._heads: dict[tuple[str, str, Kind, str], tuple[Deployment, Origin, bytes]] = {}
 
     def encode(self, request: InferenceRequest, deployment: Deployment, key: str) -> WireRequest:
-        place = (deployment, request.kind, key)
+        place = (deployment.id, deployment.model, request.kind, key)
         known = self._heads.get(place)
-        if known is None:
+        if known is None or known[0] is not deployment:
             if len(self._heads) >= _HEADS_KEPT:
                 self._heads.clear()
-            known = (self.origin(deployment), self._head(deployment, request.kind, key))
+            known = (deployment, self.origin(deployment), self._head(deployment, request.kind, key))
             if not deployment.transient:
                 self._heads[place] = known
-        origin, head = known
+        _, origin, head = known
         body = self._body(request, deployment)
         return WireRequest(origin, whole(head, request.id, len(body)), body, deployment)
 

@@ -115,20 +115,23 @@ def _route(
     began: float,
 ) -> RouteRequest:
     fallbacks = None if own.fallbacks is None else own.fallbacks.models
-    for name in (*(fallbacks or ()), *(own.context_window_fallbacks or ())):
-        find_group(catalogue, principal, name, "fallbacks")
+    if fallbacks or own.context_window_fallbacks:
+        for name in (*(fallbacks or ()), *(own.context_window_fallbacks or ())):
+            find_group(catalogue, principal, name, "fallbacks")
     allowed = group.policy.timeout
-    timeout = min(own.timeout or header_timeout(headers) or allowed, allowed)
+    timeout = own.timeout or header_timeout(headers)
+    timeout = allowed if timeout is None or timeout > allowed else timeout
+    most = max_output(request.body)
     return RouteRequest(
         request.kind,
         request.body["model"],
         request.stream,
-        estimate(len(request.raw), request.body),
+        estimate(len(request.raw), most),
         began + timeout,
         own.num_retries,
         fallbacks,
         own.context_window_fallbacks,
-        max_output(request.body),
+        most,
         principal.name,
         principal.priority,
         tags_of(own.tags, headers.get(TAGS_HEADER)),
@@ -189,4 +192,5 @@ def header_timeout(headers: Mapping[str, str]) -> float | None:
 
 def wants_usage(body: Mapping[str, Any]) -> bool:
     """Whether the client asked for the usage of its stream."""
-    return bool((body.get("stream_options") or {}).get("include_usage"))
+    options = body.get("stream_options")
+    return bool(options and options.get("include_usage"))

@@ -16,6 +16,7 @@ from httptools import HttpParserError, HttpResponseParser
 from router.upstream.refusal import Malformed, Refusal, parser_s
 
 _NEWLINE = (10, 13)
+_BLANKS = (b" ", b"\t")
 _SIZE_LINE = 8
 """Bytes of the longest size line that `content_of_chunk` looks for: a mebibyte less one."""
 AWS_EVENT_STREAM = b"application/vnd.amazon.eventstream"
@@ -195,11 +196,10 @@ class ResponseReader:
         if self.head:
             return  # a trailer: nothing here needs one, and none may change what has been decided
         name = name.lower()
-        stripped = value.rstrip(b" \t")
-        if stripped is not value:
+        if value[-1:] in _BLANKS:
             if name == b"transfer-encoding":  # llhttp takes `chunked\t` for another coding
                 raise Malformed(Refusal.TRANSFER_CODING, "an unclear transfer coding")
-            value = stripped
+            value = value.rstrip(b" \t")
         headers = self.headers
         if name in headers:
             self._repeated += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from router.core.load import Candidate, Snapshot
-from router.core.share import effective_weight, share
+from router.core.share import share
 from router.core.strategies.base import Inputs
 from router.core.strategies.comparing import Comparing
 from router.core.types import RouteRequest
@@ -21,7 +21,13 @@ class LeastBusy(Comparing):
 
     def scores(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:
         now = view.now
-        return [busyness(candidate, now) for candidate in candidates]
+        scores = []
+        for candidate in candidates:
+            load, weight = candidate.load, candidate.deployment.weight
+            if now < load.standing.whole_at:
+                weight *= load.standing.share(now)
+            scores.append((load.in_flight + load.siblings + 1) / weight)
+        return scores
 
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
         load = candidate.load
@@ -31,9 +37,3 @@ class LeastBusy(Comparing):
             "weight": candidate.deployment.weight,
             "share": share(candidate, view.now),
         }
-
-
-def busyness(candidate: Candidate, now: float) -> float:
-    """(in-flight + 1) / (weight × share)."""
-    load = candidate.load
-    return (load.in_flight + load.siblings + 1) / effective_weight(candidate, now)
