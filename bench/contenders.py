@@ -99,10 +99,14 @@ def _nginx(place: Place) -> list[str]:
     return [_nginx_program() or "nginx", "-p", str(place.work), "-c", config]
 
 
-def _vllm_router(place: Place) -> list[str]:
+def _vllm_default(place: Place) -> list[str]:
     command = [_peer("vllm-router", "vllm-router")() or "", "--host", "127.0.0.1", "--port", str(place.port)]
-    command += ["--worker-urls", *place.urls, "--policy", "round_robin", "--log-level", "warning"]
+    command += ["--worker-urls", *place.urls, "--log-level", "warning"]
     return [*command, "--prometheus-host", "127.0.0.1", "--prometheus-port", str(place.metrics_port)]
+
+
+def _vllm_router(place: Place) -> list[str]:
+    return [*_vllm_default(place), "--policy", "round_robin"]
 
 
 def _sglang_router(place: Place) -> list[str]:
@@ -150,6 +154,12 @@ CONTENDERS: Sequence[Contender] = (
     Contender(
         name="vllm-router",
         command=_vllm_router,
+        program=_peer("vllm-router", "vllm-router"),
+        version=_distribution("vllm-router", "vllm-router"),
+    ),
+    Contender(
+        name="vllm-cache-aware",
+        command=_vllm_default,
         program=_peer("vllm-router", "vllm-router"),
         version=_distribution("vllm-router", "vllm-router"),
     ),
