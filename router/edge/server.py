@@ -9,7 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from router.core.types import Kind
-from router.edge.protocol import EdgeProtocol, FastProtocol
+from router.edge.fast_protocol import FastProtocol
+from router.edge.protocol import EdgeProtocol
 from router.edge.service import Service
 
 BACKLOG = 4096

@@ -1,4 +1,4 @@
-"""What `router/edge/protocol.py` takes for granted of aiohttp's private parts.
+"""What `router/edge/protocol.py` and `fast_protocol.py` take for granted of aiohttp's private parts.
 
 Where this is red after an update, read what the new version does before pinning it.
 """
@@ -20,8 +20,9 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from router.edge import protocol
-from router.edge.protocol import TOO_MANY_FIELDS, hot_kind
+from router.edge import fast_protocol, protocol
+from router.edge.fast_protocol import hot_kind
+from router.edge.protocol import TOO_MANY_FIELDS
 from tests.edge.house import eventually
 
 PRIVATE = {
@@ -86,16 +87,17 @@ def test_the_minor_version_is_the_one_that_was_read() -> None:
 
 
 def test_this_list_is_complete() -> None:
-    tree = ast.parse(Path(protocol.__file__).read_text())
+    files = (protocol.__file__, fast_protocol.__file__)
     own = {
         name
-        for cls in (protocol.EdgeProtocol, protocol.FastProtocol)
+        for cls in (protocol.EdgeProtocol, fast_protocol.FastProtocol)
         for name in (*cls.__slots__, *vars(cls))
         if name.startswith("_")
     }
     used = {
         node.attr
-        for node in ast.walk(tree)
+        for file in files
+        for node in ast.walk(ast.parse(Path(file).read_text()))
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
     }
     assert used - own == PRIVATE

@@ -11,7 +11,7 @@ from aiohttp.http import HttpRequestParser, RawRequestMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.edge.protocol import FastProtocol
+from router.edge.fast_protocol import FastProtocol
 from router.edge.repeated_head import RepeatedHead, repeated_head
 from tests.edge.house import House, Open, eventually, nothing_left_of, open_house
 from tests.edge.wire import CHAT, HI, STREAM, Client, request
