@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
-import resource
-import signal
+import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from secrets import token_hex
+from typing import NamedTuple
 
+from router.access import keys_of
+from router.config.change import fixed_settings
 from router.config.load import Config
-from router.config.schema import KeySettings
-from router.config.schema_deployment import strict_of
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
+from router.core.errors import ConfigError
 from router.core.events import Finished
-from router.core.grants import Grants, parse_host
 from router.core.redis_address import parse_redis_url
-from router.core.types import NO_LIMITS, Budget, Limits, LimitSubject, Principal
+from router.core.routes import Routes
 from router.dialects.azure import EntraOptions, options_of
 from router.dialects.registry import dialects
 from router.dialects.sagemaker import SIGNED
@@ -35,10 +34,10 @@ from router.edge.pages import Pages
 from router.edge.routes import HOT
 from router.edge.server import EdgeServer, Listener
 from router.edge.service import Service
-from router.flow.admission import KEY
 from router.flow.probes import Prober
 from router.flow.prompter import Prompter
 from router.flow.runner import Runner
+from router.state.exchange import Medium
 from router.state.memory import MemoryStore
 from router.state.outbox import HEARS
 from router.state.sharing import Sharing
@@ -49,13 +48,14 @@ from router.telemetry.lag import LoopLag
 from router.telemetry.log import Log
 from router.telemetry.metrics import Metrics, Sample
 from router.telemetry.otlp import OtlpSender
+from router.telemetry.reloads import Reloads
 from router.telemetry.sources import ProcessFigures, deployments, queues
 from router.telemetry.tracing import Tracing
 from router.templates.renderer import TemplateRenderer
 from router.upstream.aws import AwsUpstream
 from router.upstream.base import GUARDED, Upstream
 from router.upstream.client import HttpUpstream
-from router.upstream.entra import EntraTokens
+from router.upstream.entra import EntraTokens, SignIn
 from router.upstream.figures import figures
 from router.upstream.guard import GuardedUpstream
 from router.upstream.inprocess import MockUpstream
@@ -69,31 +69,57 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the event loop where traces are sent: making them is work."""
 
 
+class Change(NamedTuple):
+    """A configuration on its way into force: all that takes long is done. `fixed` names what waits for a restart."""
+
+    config: Config
+    keys: list[Key]
+    routes: Routes
+    ways: Mapping[EntraOptions, SignIn]
+    fixed: tuple[str, ...]
+
+
+class Shift(NamedTuple):
+    """What a worker has from the supervisor, in place of its own: the sockets to take connections from, the way to its
+    siblings (for want of Redis), and the metrics of all of them."""
+
+    number: int
+    sockets: Sequence[socket.socket]
+    medium: Medium
+    expose: Callable[[], Awaitable[bytes]]
+
+
 class App:
     """Everything one process runs, wired together from a configuration. Lives on the running event loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, shift: Shift | None = None) -> None:
+        """`shift` is a worker's."""
+        self._shift = shift
         settings = config.settings.server
         clock = time.monotonic  # the event loop's own clock, but for uvloop's rounding to milliseconds
         rng = Random()
+        self._started_with = config.settings
         self._settings = settings
+        self._drain = (settings.drain_delay, settings.drain_seconds)
         self._keys = keys_of(config)
-        self.log = Log()
+        self.log = Log() if shift is None else Log(worker=shift.number)
         self._access_log = access_log_of(config)
         self._tracing = tracing_of(config, rng, self.log)
-        observe = EventBus()
+        self.observe = observe = EventBus()
         self.log.listen(observe)
         if self._access_log is not None:
             observe.on(Finished, self._access_log)
         if self._tracing is not None:
             observe.on(Finished, self._tracing)
-        store = MemoryStore(clock, observe, time.time)
+        self._store = store = MemoryStore(clock, observe, time.time)
         store.configure(config.catalogue)
-        self._sharing = sharing_of(config, store, observe, clock, rng)
+        self._sharing = sharing_of(config, store, observe, clock, rng, None if shift is None else shift.medium)
         self._strict = store.strict
         self._background: list[asyncio.Task[None]] = []
         self.metrics = metrics = Metrics()
         metrics.listen(observe)
+        if shift is None:
+            Reloads(metrics.family, time.time()).listen(observe)
         self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
@@ -104,7 +130,7 @@ class App:
         self._upstreams |= {SIGNED + "http": aws, SIGNED + "https": aws}
         self._templates = TemplateRenderer()
         metrics.read(self._templates.samples)
-        runner = Runner(
+        self._runner = runner = Runner(
             dialects(self._entra),
             self._upstreams,
             store,
@@ -114,10 +140,9 @@ class App:
             settings.sse_keepalive,
             Prompter(self._templates),
         )
-        self._catalogue = config.catalogue
         self._prober = Prober(self._upstreams, store, observe, clock, rng)
-        auth = Authenticator(self._keys, lambda: datetime.now(UTC).date())
-        service = Service(
+        self._auth = auth = Authenticator(self._keys, lambda: datetime.now(UTC).date())
+        self._service = service = Service(
             Inference(runner, auth, clock),
             observe,
             self.log.unforeseen,
@@ -132,7 +157,15 @@ class App:
         metrics.read(partial(figures, http))
         metrics.read(ProcessFigures())
         metrics.read(partial(self._figures, service))
-        pages = Pages(config.catalogue, auth, service, metrics.expose, store.view, store.candidates)
+        pages = Pages(
+            lambda: runner.catalogue,
+            auth,
+            service,
+            metrics.expose if shift is None else shift.expose,
+            store.view,
+            store.candidates,
+            None if shift is None else shift.number,
+        )
         server = EdgeServer(
             GenericHandler(service, pages, settings.max_body_bytes, settings.body_timeout, rng),
             hot=dict(HOT) if settings.fast_path else {},
@@ -175,19 +208,48 @@ class App:
         if self._strict is not None:
             self._background.append(asyncio.create_task(self._strict.run()))
         self._entra.start()
-        port = await self._listener.start(self._settings.host, self._settings.port)
-        self._prober.configure(self._catalogue)
+        if self._shift is not None:
+            port = self._listener.share(self._shift.sockets)
+        else:
+            port = await self._listener.start(self._settings.host, self._settings.port)
+        self._prober.configure(self._store.routes.catalogue)
+        if self._shift is not None:
+            return port
         self.log.logger.info(
             "listening", host=self._settings.host, port=port, keys=len(self._keys),
             auth="required" if self._keys else "off: no keys are configured, so only this machine may connect",
         )  # fmt: skip
         return port
 
+    def prepare(self, config: Config) -> Change:
+        """Everything that `adopt` needs worked out. Changes nothing, and may run on another thread, one at a time.
+
+        Raises ConfigError where this process cannot serve by it, however right it is for one that is started anew.
+        """
+        fixed = fixed_settings(self._started_with, config.settings)
+        try:
+            ways = self._entra.ways(identities(config.catalogue))
+        except ImportError as error:
+            raise ConfigError([str(error)]) from error
+        return Change(config, keys_of(config), self._store.prepare(config.catalogue), ways, fixed)
+
+    def adopt(self, change: Change) -> None:
+        """Serve by it from now on, all of it at once. Requests under way end on what they began with."""
+        self._keys = change.keys
+        self._auth.replace(change.keys)
+        self._store.adopt(change.routes)
+        self._entra.follow(change.ways)
+        self._prober.configure(change.config.catalogue)
+        server = change.config.settings.server
+        self._runner.sse_keepalive = server.sse_keepalive
+        self._service.max_concurrent_requests = server.max_concurrent_requests
+        self._drain = (server.drain_delay, server.drain_seconds)
+
     async def stop(self) -> None:
         """Drain, then close everything."""
-        settings = self._settings
-        self.log.logger.info("draining", delay=settings.drain_delay, seconds=settings.drain_seconds)
-        await self._listener.drain(settings.drain_delay, settings.drain_seconds)
+        delay, seconds = self._drain
+        self.log.logger.info("draining", delay=delay, seconds=seconds)
+        await self._listener.drain(delay, seconds)
         self._lag.stop()
         await self._prober.close()
         for task in self._background:
@@ -206,20 +268,25 @@ class App:
         self.log.close()
 
 
-def sharing_of(config: Config, store: MemoryStore, observe: EventBus, clock: Clock, rng: Random) -> Sharing | None:
-    """The exchange with other replicas, which `run` begins; None without Redis."""
+def sharing_of(
+    config: Config, store: MemoryStore, observe: EventBus, clock: Clock, rng: Random, local: Medium | None
+) -> Sharing | None:
+    """The exchange with other replicas, which `run` begins: through Redis, else through `local`; None without both."""
     state = config.settings.state
     url = state.redis_url.get_secret_value()
-    if not url:
-        return None
-    from router.state.redis.client import connect  # who shares nothing does not load it
-    from router.state.redis.exact import RedisExact
-    from router.state.redis.medium import RedisMedium
+    medium = local
+    if url:
+        from router.state.redis.client import connect  # who shares nothing does not load it
+        from router.state.redis.exact import RedisExact
+        from router.state.redis.medium import RedisMedium
 
-    connect_to = partial(connect, parse_redis_url(url))
-    medium = RedisMedium(connect_to, state.namespace)
+        connect_to = partial(connect, parse_redis_url(url))
+        medium = RedisMedium(connect_to, state.namespace)
+    if medium is None:
+        return None
     sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval)
-    store.strict = StrictLimits(RedisExact(connect_to, state.namespace), lambda: sharing.degraded)
+    if url:
+        store.strict = StrictLimits(RedisExact(connect_to, state.namespace), lambda: sharing.degraded)
     for kind in HEARS:
         observe.on(kind, sharing.outbox)
     return sharing
@@ -242,65 +309,9 @@ def tracing_of(config: Config, rng: Random, log: Log) -> Tracing | None:
     return Tracing(sender, settings.sample_ratio, settings.content, rng, log.traces)
 
 
-def keys_of(config: Config) -> list[Key]:
-    """The keys that open the door, the master key among them."""
-    auth = config.settings.auth
-    keys = [Key(item.key.get_secret_value(), principal_of(item), item.expires) for item in auth.keys]
-    master = auth.master_key.get_secret_value()
-    if master:
-        keys.append(Key(master, Principal("master", (), admin=True)))
-    return keys
-
-
-def principal_of(key: KeySettings) -> Principal:
-    """Who a configured key stands for, and within which limits."""
-    rpm, tpm = (None if limit is None else limit.limit for limit in (key.rpm, key.tpm))
-    limits = Limits(rpm, tpm, key.max_parallel_requests, strict_of(key.rpm, key.tpm))
-    budget = None if key.max_budget is None else Budget(key.max_budget, key.budget_period)
-    subject = None if limits == NO_LIMITS and budget is None else LimitSubject(KEY + key.name, limits, budget)
-    grants = Grants(frozenset(key.allow), frozenset(map(parse_host, key.allowed_hosts))) if key.allow else None
-    models = tuple(key.models)
-    return Principal(key.name, models, priority=key.priority, subject=subject, team=key.team or "", grants=grants)
-
-
 def identities(catalogue: Catalogue) -> list[EntraOptions]:
     """Whom to sign in with Entra ID."""
     groups = (*catalogue.groups.values(), *catalogue.wildcards)
     deployments = [deployment for group in groups for tier in group.tiers for deployment in tier]
     found = [options_of(deployment).entra for deployment in deployments if deployment.provider == "azure"]
     return [identity for identity in found if identity is not None]
-
-
-def raise_file_limit() -> None:
-    """Allow as many open files as the system lets this process have: every request holds two sockets."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def settle_garbage_collector() -> None:
-    """Leave what was loaded out of every later collection, and collect less often: requests leave next to no cycles."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-async def serve(config: Config) -> None:
-    """Run until SIGTERM or SIGINT, then drain; a second signal ends at once. Raises OSError where it cannot listen."""
-    raise_file_limit()
-    app = App(config)
-    await app.start()
-    settle_garbage_collector()
-    loop = asyncio.get_running_loop()
-    leave = asyncio.Event()
-    stopping: asyncio.Task[None] | None = None
-
-    def signalled() -> None:
-        leave.set()
-        if stopping is not None:
-            stopping.cancel()
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, signalled)
-    await leave.wait()
-    stopping = loop.create_task(app.stop())
-    await asyncio.wait([stopping])

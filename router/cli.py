@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,7 @@ import uvloop
 
 from router import __version__
 from router.config.load import Config, load
+from router.config.sources import Sources
 from router.core.errors import ConfigError
 from router.core.strategies import STRATEGIES
 from router.dialects.registry import PROVIDERS
@@ -52,13 +56,46 @@ def serve(
         environment["ROUTER__SERVER__HOST"] = host
     if port is not None:
         environment["ROUTER__SERVER__PORT"] = str(port)
-    loaded = _load(config, environment, exit_code=2)
-    from router.app import serve as run
-
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload
+    sources = Sources(keep=True)
+    loaded = _load(config, environment, exit_code=2, sources=sources)
+    settings = loaded.settings.server
     try:
-        uvloop.run(run(loaded))
+        if settings.workers > 1:
+            code = _supervise(config, environment, loaded, sources)
+        else:
+            from router.process.serve import serve as run
+
+            sources.contents.clear()
+            uvloop.run(run(loaded, sources, partial(_read, config, environment)))
+            code = 0
     except OSError as error:
-        typer.echo(f"cannot listen on {loaded.settings.server.host}:{loaded.settings.server.port}: {error}", err=True)
+        typer.echo(f"cannot listen on {settings.host}:{settings.port}: {error}", err=True)
+        raise typer.Exit(1) from None
+    raise typer.Exit(code)
+
+
+@cli.command(hidden=True)
+def worker(
+    config: ConfigOption,
+    number: Annotated[int, typer.Option(help="Which of the workers this is.")],
+    listen: Annotated[str, typer.Option(help="Descriptors of sockets that listen, with commas.")],
+    channel: Annotated[int, typer.Option(help="Descriptor of the socket to the supervisor.")],
+) -> None:
+    """Serve as one of several workers: what `serve` starts."""
+    for name in (signal.SIGHUP, signal.SIGINT):  # for the supervisor to hear
+        signal.signal(name, signal.SIG_IGN)
+    from router.process.worker import work
+
+    environment = dict(os.environ)
+    try:
+        uvloop.run(work(number, [*map(int, listen.split(","))], channel, partial(_read, config, environment)))
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:
+        typer.echo(f"worker {number} cannot serve: {error}", err=True)
         raise typer.Exit(1) from None
 
 
@@ -172,10 +209,24 @@ def simulate(
         raise typer.Exit(2) from None
 
 
-def _load(path: Path, environment: dict[str, str], exit_code: int) -> Config:
+def _supervise(path: Path, environment: dict[str, str], loaded: Config, sources: Sources) -> int:
+    from router.process.supervisor import Supervisor, supervise
+
+    async def run() -> int:
+        read = partial(_read, path, environment)
+        return await supervise(Supervisor(loaded, sources, read, ["--config", str(path)], environment))
+
+    return asyncio.run(run())
+
+
+def _load(path: Path, environment: dict[str, str], exit_code: int, sources: Sources | None = None) -> Config:
     try:
-        return load(path, environment, providers=PROVIDERS.keys(), strategies=STRATEGIES.keys())
+        return _read(path, environment, sources)
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
         raise typer.Exit(exit_code) from None
+
+
+def _read(path: Path, environment: dict[str, str], sources: Sources | None) -> Config:
+    return load(path, environment, providers=PROVIDERS.keys(), strategies=STRATEGIES.keys(), sources=sources)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from router.config.document import Node, Path
 from router.config.scalars import Given
+from router.config.sources import Sources
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -26,10 +27,12 @@ Report = Callable[[Path, str], None]
 
 
 class Expander:
-    """Expands strings from `env`, and from files named absolutely or from `folder`. `files` are those it has read."""
+    """Expands strings from `env`, and from files named absolutely or from `folder`, which `sources` reads."""
 
-    def __init__(self, env: Mapping[str, str], folder: FilePath, report: Report) -> None:
-        self.files: list[FilePath] = []
+    def __init__(
+        self, env: Mapping[str, str], folder: FilePath, report: Report, sources: Sources | None = None
+    ) -> None:
+        self._sources = sources or Sources()
         self._env = env
         self._folder = folder
         self._report = report
@@ -101,11 +104,9 @@ class Expander:
             return None
         file = self._folder / name
         if file not in self._contents:
-            self.files.append(file)
             self._contents[file] = None
             try:
-                with file.open("rb") as opened:
-                    content = opened.read(MAX_FILE_BYTES + 1)
+                content = self._sources.read(file, MAX_FILE_BYTES + 1)
                 if len(content) > MAX_FILE_BYTES:
                     self._report(path, f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB")
                 else:

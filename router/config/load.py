@@ -14,6 +14,7 @@ from router.config.positions import read
 from router.config.problems import Problems
 from router.config.resolve import resolve
 from router.config.schema import Settings
+from router.config.sources import Sources
 from router.config.validate import validate
 from router.core.catalogue import Catalogue
 from router.core.errors import ConfigError
@@ -29,29 +30,38 @@ class Config:
     files: tuple[Path, ...]
 
 
-def load(path: Path, env: Mapping[str, str], *, providers: Collection[str], strategies: Collection[str]) -> Config:
+def load(
+    path: Path,
+    env: Mapping[str, str],
+    *,
+    providers: Collection[str],
+    strategies: Collection[str],
+    sources: Sources | None = None,
+) -> Config:
     """The configuration in the file at `path`, overridden by `env`.
 
-    `providers` and `strategies` are the names that exist. Raises ConfigError with every problem found: those of the
+    `providers` and `strategies` are the names that exist; `sources` reads the files, and knows afterwards which they
+    were, whatever became of them. Raises ConfigError with every problem found: those of the
     file in its order (`router.yaml:14:7: …`), then those of the environment (`ROUTER__SERVER__PORT: …`).
     """
+    sources = sources or Sources()
     problems = Problems(str(path))
     folder = path.absolute().parent
-    problems.document = document = read(_text(path))
+    problems.document = document = read(_text(path, sources))
     for fault in document.faults:
         problems.add_fault(fault)
     if document.root is None and document.faults:
         raise ConfigError(problems.lines())
-    expander = Expander(env, folder, problems.add)
+    expander = Expander(env, folder, problems.add, sources)
     data = _mapping(expander.plain(document.root), problems)
     given = expander.values(environment.overrides(env, problems))
     settings = validate(environment.overlay(data, given), problems)
     check(settings, problems, folder, providers, strategies)
     if problems:
         raise ConfigError(problems.lines())
-    return Config(
-        settings, resolve(settings, folder), (path.absolute(), *expander.files, *_templates(settings, folder))
-    )
+    for file in _templates(settings, folder):
+        sources.watch(file)
+    return Config(settings, resolve(settings, folder), tuple(sources))
 
 
 def _templates(settings: Settings, folder: Path) -> Iterator[Path]:
@@ -60,9 +70,9 @@ def _templates(settings: Settings, folder: Path) -> Iterator[Path]:
             yield folder / template.file
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, sources: Sources) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return sources.read(path.absolute()).decode("utf-8-sig")
     except OSError as error:
         reason = error.strerror or "no such file"
     except UnicodeDecodeError:

@@ -54,7 +54,7 @@ class ServerSettings(Section):
     port: Port = 4000
     """TCP port; 0 lets the system choose one."""
     workers: Workers = 1
-    """Processes."""
+    """Processes that serve, each on a core of its own; 1: one process and no other."""
     admin_port: Annotated[Port | None, OrNone] = None
     """A port of its own for health, metrics and status; null: they share `port`."""
     max_body_bytes: Positive = 33_554_432

@@ -17,7 +17,6 @@ from router.config.schema_routing import RoutingSettings
 
 UNBUILT: Mapping[str, str] = MappingProxyType(
     {
-        "server.workers": "serving from more than one process",
         "server.admin_port": "a port for administration",
     }
 )

@@ -110,6 +110,18 @@ class Queued(NamedTuple):
     waited: float
 
 
+class Reloaded(NamedTuple):
+    """The configuration was read anew, which took `seconds`; it is in force since `at` (seconds since 1970).
+
+    `problems`: why it is not, and the one before still is; `fixed`: settings that wait for a restart.
+    """
+
+    at: float
+    seconds: float
+    problems: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class Finished:
     """One client request is over: the access log's line. Filled in while it runs and emitted once.
@@ -161,6 +173,7 @@ Event = (
     | SharingRestored
     | Probed
     | Queued
+    | Reloaded
     | Finished
 )
 Observer = Callable[[Event], None]

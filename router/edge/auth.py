@@ -31,17 +31,22 @@ class Authenticator:
     """Keys are looked up by their SHA-256, so the time taken tells nothing about how much of a guess was right."""
 
     def __init__(self, keys: Iterable[Key], today: Callable[[], date]) -> None:
-        """`today` is the date in UTC.
-
-        Raises ValueError on an empty secret: it would match a client that sends nothing.
-        """
+        """`today` is the date in UTC. Raises as `replace` does."""
         self._today = today
-        self._keys: dict[bytes, Key] = {}
-        self._known: dict[str, Key] = {}
+        self.replace(keys)
+
+    def replace(self, keys: Iterable[Key]) -> None:
+        """These and no others are valid from now on.
+
+        Raises ValueError on an empty secret, and changes nothing: it would match a client that sends nothing.
+        """
+        found: dict[bytes, Key] = {}
         for key in keys:
             if not key.secret:
                 raise ValueError(f"the key of {key.principal.name} is empty")
-            self._keys[_digest(key.secret)] = key
+            found[_digest(key.secret)] = key
+        self._keys = found
+        self._known: dict[str, Key] = {}
 
     def authenticate(self, headers: Mapping[str, str]) -> Principal:
         """The principal of the request's bearer key. Raises RouterError 401."""

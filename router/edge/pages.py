@@ -25,24 +25,32 @@ PostedPage = Callable[[web.BaseRequest, Callable[[], Awaitable[bytes]]], Awaitab
 
 
 class Pages:
-    """The GET routes, and `explain`. `expose` renders the metrics; `view` and `candidates` are the load picture."""
+    """The GET routes, and `explain`. `catalogue` gives the one in force, `expose` renders the metrics; `view` and
+    `candidates` are the load picture."""
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Callable[[], Catalogue],
         auth: Authenticator,
         service: Service,
         expose: Callable[[], Awaitable[bytes]],
         view: Callable[[], Snapshot],
         candidates: Callable[[], Iterable[Candidate]],
+        worker: int | None = None,
     ) -> None:
-        self._catalogue = catalogue
+        """`worker`: which of several this is, None where it is the only one."""
+        self._in_force = catalogue
         self._auth = auth
         self._service = service
         self._expose = expose
         self._view = view
         self._candidates = candidates
+        self._worker = worker
         self._created = int(time.time())
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._in_force()
 
     async def models(self, request: web.BaseRequest) -> web.Response:
         """`GET /v1/models`: what this key may use, aliases included."""
@@ -79,6 +87,7 @@ class Pages:
         principal = self._auth.authenticate(request.headers)
         view = self._view()
         told = {
+            **({} if self._worker is None else {"worker": self._worker}),
             "in_flight": self._service.in_flight,
             "draining": self._service.draining,
             "models": models(principal, self._catalogue, view),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
 from router.core.types import Kind
+from router.edge.accept import Acceptor
 from router.edge.fast_protocol import FastProtocol
 from router.edge.protocol import EdgeProtocol
 from router.edge.service import Service
@@ -40,14 +42,23 @@ class Listener:
     def __init__(self, server: EdgeServer, service: Service) -> None:
         self._server = server
         self._service = service
-        self._listening: asyncio.Server | None = None
+        self._listening: list[asyncio.Server | Acceptor] = []
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port, which the system has chosen where `port` is 0. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._server, host, port, backlog=BACKLOG, reuse_address=True)
-        listening: socket.socket = self._listening.sockets[0]
-        return int(listening.getsockname()[1])
+        listening = await loop.create_server(self._server, host, port, backlog=BACKLOG, reuse_address=True)
+        self._listening = [listening]
+        first: socket.socket = listening.sockets[0]
+        return int(first.getsockname()[1])
+
+    def share(self, sockets: Sequence[socket.socket]) -> int:
+        """Take connections from sockets that other processes listen on as well; returns the port."""
+        for sock in sockets:
+            acceptor = Acceptor(sock, self._server)
+            acceptor.start()
+            self._listening.append(acceptor)
+        return int(sockets[0].getsockname()[1])
 
     async def drain(self, delay: float, seconds: float) -> None:
         """Leave: not ready but accepting for `delay`, then `seconds` for what is under way; what is left is cut off.
@@ -57,8 +68,8 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._service.draining = True
         await asyncio.sleep(delay)
-        if self._listening is not None:
-            self._listening.close()
+        for listening in self._listening:
+            listening.close()
         end = loop.time() + seconds
         while True:
             connections = self._connections()

@@ -57,7 +57,7 @@ class Service:
         self._wall_clock = wall_clock
         self._rng = rng
         self._begin_trace = begin_trace
-        self._max_concurrent_requests = max_concurrent_requests
+        self.max_concurrent_requests = max_concurrent_requests
 
     async def handle(self, kind: Kind, headers: Mapping[str, str], body: RequestBody, exchange: EdgeExchange) -> None:
         """Serve one request. Raises nothing but CancelledError."""
@@ -68,7 +68,7 @@ class Service:
             record.trace = self._begin_trace(headers, began)
         self.in_flight += 1
         try:
-            if self.in_flight > self._max_concurrent_requests:
+            if self.in_flight > self.max_concurrent_requests:
                 raise _overloaded()
             await self.inference.serve(kind, headers, body, exchange, record)
             record.status = 200

@@ -56,7 +56,7 @@ class Runner:
         self._observer = observer
         self._clock = clock
         self._rng = rng
-        self._sse_keepalive = sse_keepalive
+        self.sse_keepalive = sse_keepalive
         self._prompter = prompter
         self.gate = Gate(state)
         self.queue = Queue(clock, observer, self._give_back)
@@ -286,7 +286,7 @@ class Runner:
             stream.abort()
             raise UpstreamFailure(FailureKind.BAD_REPLY, "sent an event stream unasked", status=status)
         decoder = dialect.decoder(request, headers)
-        relay = Relay(stream, decoder, exchange, record, headers, self._sse_keepalive, lease)
+        relay = Relay(stream, decoder, exchange, record, headers, self.sse_keepalive, lease)
         try:
             failure = await relay.run()
         finally:

@@ -7,7 +7,7 @@ import sys
 import structlog
 
 from router.core.errors import FailureKind
-from router.core.events import Cooled, Recovered, SharingLost, SharingRestored
+from router.core.events import Cooled, Recovered, Reloaded, SharingLost, SharingRestored
 from router.telemetry.bus import EventBus
 from router.telemetry.writer import LineWriter
 
@@ -17,7 +17,8 @@ _OPERATORS = frozenset({FailureKind.AUTH, FailureKind.QUOTA, FailureKind.NOT_FOU
 class Log:
     """A structlog logger on standard error, that also tells of changes in the deployments' health."""
 
-    def __init__(self) -> None:
+    def __init__(self, **bound: object) -> None:
+        """`bound`: what every line says."""
         self._writer: LineWriter[str] = LineWriter(lambda line: line.encode() + b"\n", self._write)
         self.logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             _Lines(self._writer),
@@ -28,7 +29,7 @@ class Log:
                 structlog.processors.JSONRenderer(),
             ],
             wrapper_class=structlog.make_filtering_bound_logger("info"),
-        )
+        ).bind(**bound)
 
     @property
     def dropped(self) -> int:
@@ -40,6 +41,7 @@ class Log:
         bus.on(Recovered, lambda event: self.logger.info("recovered", deployment=event.deployment))
         bus.on(SharingLost, self._sharing_lost)
         bus.on(SharingRestored, lambda event: self.logger.info("sharing state", replicas=event.live))
+        bus.on(Reloaded, self._reloaded)
 
     def _cooled(self, event: Cooled) -> None:
         """What nobody but the operator can mend is an error, the rest a warning."""
@@ -73,6 +75,14 @@ class Log:
 
     def close(self) -> None:
         self._writer.close()
+
+    def _reloaded(self, event: Reloaded) -> None:
+        if event.problems:
+            self.logger.error("configuration refused: the one before stays in force", problems=event.problems)
+            return
+        self.logger.info("configuration reloaded", seconds=round(event.seconds, 3))
+        if event.fixed:
+            self.logger.warning("these settings change with the next restart only", settings=event.fixed)
 
     @staticmethod
     def _write(lines: bytes) -> None:

@@ -89,9 +89,13 @@ class Metrics:
         bus.on(Recovered, lambda event: self._recoveries.add((event.deployment,)))
         bus.on(Queued, self._queued)
 
-    async def snapshot(self) -> Snapshot:
-        """Everything as it is now, collected in slices. The cells are the live ones: copy or send them at once."""
-        found: Snapshot = {name: dict(family.cells) for name, family in self._families.items()}
+    def counted(self) -> Snapshot:
+        """What is counted here, without the sources. The cells are the live ones: copy or send them at once."""
+        return {name: dict(family.cells) for name, family in self._families.items()}
+
+    async def ask_sources(self) -> Snapshot:
+        """What the sources say now, collected in slices."""
+        found: Snapshot = {}
 
         def take(sample: Sample) -> None:
             name, labels, value = sample
@@ -99,6 +103,13 @@ class Metrics:
 
         for source in self._sources:
             await in_slices(source(), take)
+        return found
+
+    async def snapshot(self) -> Snapshot:
+        """Everything as it is now: see `counted`. A source may add to what is counted here under the same name."""
+        found = self.counted()
+        for name, cells in (await self.ask_sources()).items():
+            found.setdefault(name, {}).update(cells)
         return found
 
     async def expose(self) -> bytes:

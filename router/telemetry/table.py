@@ -157,6 +157,14 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
     "The process": (
         _seconds("router_event_loop_lag_seconds", "How much later than asked for the event loop got to a timer.",
                  bounds=LAG_SECONDS),
+        _counter("router_config_reloads_total", "Times the configuration was read anew; outcome is success or failure.",
+                 "outcome"),
+        _gauge("router_config_last_reload_successful", "1 while the configuration in force is that of the last attempt "
+               "to read it, 0 where that was refused.", merge="min"),
+        _gauge("router_config_last_reload_success_timestamp_seconds", "When the configuration in force was read, "
+               "since 1970.", unit="seconds", merge="min"),
+        _gauge("router_workers", "Workers that serve; missing where one process does everything.", unit="processes"),
+        _counter("router_worker_restarts_total", "Workers started anew after they had ended by themselves."),
         _gauge("router_draining", "1 while the router is leaving.", merge="max"),
         _gauge("router_build_info", "Always 1.", "version", merge="max"),
         _counter("router_access_log_dropped_lines_total", "Access log lines dropped, the queue being full or the file "

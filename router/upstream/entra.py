@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from router.core.clock import Clock
@@ -66,22 +66,37 @@ class EntraTokens:
         wall_clock: Clock = time.time,
     ) -> None:
         """Raises ImportError where there are identities and nothing to sign in with."""
-        self._ways = {identity: sign_in(identity) for identity in dict.fromkeys(identities)}
+        self._sign_in = sign_in
+        self._ways: Mapping[EntraOptions, SignIn] = {}
+        self._ways = self.ways(identities)
         self._failed = failed
         self._wall_clock = wall_clock
         self._tokens: dict[EntraOptions, AccessToken] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[EntraOptions, asyncio.Task[None]] = {}
         self.failures = 0
 
     def start(self) -> None:
         """Begin to keep tokens."""
+        self.follow(self._ways)
+
+    def ways(self, identities: Iterable[EntraOptions]) -> Mapping[EntraOptions, SignIn]:
+        """How to sign in with these. Changes nothing, and may take its time. Raises ImportError as `__init__` does."""
+        return {identity: self._ways.get(identity) or self._sign_in(identity) for identity in dict.fromkeys(identities)}
+
+    def follow(self, ways: Mapping[EntraOptions, SignIn]) -> None:
+        """Keep the tokens of these from now on, and of no others."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._keep(identity, way)) for identity, way in self._ways.items()]
+        self._ways = ways
+        for identity in self._tasks.keys() - ways.keys():
+            self._tasks.pop(identity).cancel()
+            self._tokens.pop(identity, None)
+        for identity in ways.keys() - self._tasks.keys():
+            self._tasks[identity] = loop.create_task(self._keep(identity, ways[identity]))
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def __call__(self, identity: EntraOptions) -> str | None:
         """The token in force; None where there is none."""

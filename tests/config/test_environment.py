@@ -73,9 +73,9 @@ def test_an_empty_variable_leaves_an_optional_setting_out() -> None:
         ("ROUTER__SERVER__PORT", "70000", "server.port: must be 65535 or less"),
         ("ROUTER__SERVER__FAST_PATH", "2", "server.fast_path: expected true or false, not text"),
         (
-            "ROUTER__SERVER__WORKERS",
+            "ROUTER__SERVER__ADMIN_PORT",
             "2",
-            "server.workers: serving from more than one process is not built yet; remove this setting",
+            "server.admin_port: a port for administration is not built yet; remove this setting",
         ),
         (
             "ROUTER__STATE__REDIS_URL",

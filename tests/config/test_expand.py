@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from router.config.expand import MISSING, Expander
 from router.config.positions import read
 from router.config.scalars import Given
+from router.config.sources import Sources
 
 ENV = {"NAME": "value", "EMPTY": "", "DOLLAR": "${NAME}", "A1_": "x"}
 
@@ -90,11 +91,12 @@ def test_a_relative_file_is_found_beside_the_configuration(tmp_path: Path) -> No
 
 def test_files_used_are_kept_each_once(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cret")
-    expander = Expander({}, tmp_path, lambda path, message: None)
+    sources = Sources()
+    expander = Expander({}, tmp_path, lambda path, message: None, sources)
     expander.plain(
         read("[${file:key}, '${file:key}', '${file:other}']".replace("[$", "['$").replace("},", "}',", 1)).root
     )
-    assert expander.files == [tmp_path / "key", tmp_path / "other"]
+    assert list(sources) == [tmp_path / "key", tmp_path / "other"]
 
 
 def test_a_file_that_is_no_text_or_too_large_or_a_folder_is_told_without_its_content(tmp_path: Path) -> None:

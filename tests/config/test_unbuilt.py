@@ -16,7 +16,6 @@ ROUTING = "routing: {%s}\n" + MODELS
 MODEL = "models: {small: {%s}}\n" + MODELS
 
 REFUSED = [
-    ("server.workers", SERVER, "workers: 2"),
     ("server.admin_port", SERVER, "admin_port: 4001"),
 ]
 

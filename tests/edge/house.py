@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import orjson
 
@@ -41,11 +40,12 @@ def group(*deployments: Deployment, name: str = "m", **policy: Any) -> ModelGrou
 
 @dataclass
 class House:
-    """A router that listens on `port`. `log` is its access log."""
+    """A router that listens on `port`. `log` is its access log, `server` its settings of that section."""
 
     app: App
     port: int
     log: Path
+    server: Mapping[str, Any]
     clients: list[Client] = field(default_factory=list)
     stopping: asyncio.Task[None] | None = None
 
@@ -54,6 +54,12 @@ class House:
         if self.stopping is None:
             self.stopping = asyncio.create_task(self.app.stop())
         await asyncio.shield(self.stopping)
+
+    def reload(self, *groups: ModelGroup, **given: Any) -> tuple[str, ...]:
+        """Put another configuration in force: see `config_of`. Returns what waits for a restart."""
+        change = self.app.prepare(config_of(*groups, **{**self.server, **given}))
+        self.app.adopt(change)
+        return change.fixed
 
     async def connect(self, limit: int = 2**20) -> Client:
         """A connection that is closed with the house."""
@@ -94,6 +100,22 @@ Open = Callable[..., Any]
 """`async with open_house(*groups, aliases=…, keys=…, **server) as house`."""
 
 
+def config_of(
+    *groups: ModelGroup,
+    aliases: Mapping[str, str] | None = None,
+    wildcards: Sequence[ModelGroup] = (),
+    keys: Sequence[Mapping[str, Any]] = (),
+    master_key: str = "",
+    telemetry: Mapping[str, Any] | None = None,
+    **server: Any,
+) -> Config:
+    """What would have been read from a file. `server` are settings of the section of that name."""
+    catalogue = Catalogue({item.name: item for item in groups or [group(inside())]}, aliases or {}, tuple(wildcards))
+    auth = AuthSettings.model_validate({"keys": keys, "master_key": master_key})
+    seen = TelemetrySettings.model_validate(telemetry or {})
+    return Config(Settings(server=ServerSettings(**server), auth=auth, telemetry=seen), catalogue, ())
+
+
 @asynccontextmanager
 async def open_house(
     log: Path,
@@ -107,14 +129,18 @@ async def open_house(
 ) -> AsyncIterator[House]:
     """A running router. `server` are settings of the section of that name."""
     given: dict[str, Any] = {"port": 0, "drain_delay": 0.0, "drain_seconds": 1.0, "access_log": str(log)} | server
-    catalogue = Catalogue({item.name: item for item in groups or [group(inside())]}, aliases or {}, tuple(wildcards))
-    settings = Settings(
-        server=ServerSettings(**given),
-        auth=AuthSettings.model_validate({"keys": keys, "master_key": master_key}),
-        telemetry=TelemetrySettings.model_validate(telemetry or {}),
+    app = App(
+        config_of(
+            *groups,
+            aliases=aliases,
+            wildcards=wildcards,
+            keys=keys,
+            master_key=master_key,
+            telemetry=telemetry,
+            **given,
+        )
     )
-    app = App(cast(Config, SimpleNamespace(settings=settings, catalogue=catalogue)))
-    house = House(app, await app.start(), log)
+    house = House(app, await app.start(), log, given)
     try:
         yield house
     finally:

@@ -18,9 +18,11 @@ import pytest_asyncio
 from router.core.redis_address import parse_redis_url
 from router.state.exchange import LIFETIMES, Ages, Batch, Cooldown, Failing, Lifetimes, Medium, Picture, Sample, Use
 from router.state.ledger import Ledger
+from router.state.local import LocalMedium
 from router.state.redis.client import connect
 from router.state.redis.medium import RedisMedium
 from tests.core.making import FakeClock
+from tests.state.local_media import local_media
 from tests.state.redis_servers import RedisServer, redis_cluster, redis_password, redis_server, redis_tls
 from tests.state.replicas import LedgerMedium
 
@@ -59,7 +61,7 @@ class Setting:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """How time passes is the script's business, and none of the connection's: tests that take `lifetimes`, and so wait
     for them, run over each kind of clock only."""
-    kinds = ["ledger", "fakeredis", "redis"]
+    kinds = ["ledger", "local", "fakeredis", "redis"]
     if "lifetimes" not in metafunc.fixturenames:
         kinds += ["password", "tls", "cluster"]
     if shutil.which("valkey-server"):
@@ -93,6 +95,9 @@ async def setting(place: str | RedisServer, request: pytest.FixtureRequest) -> A
             clock.advance(seconds)
 
         yield Setting([ledger] * 3, advance)
+        return
+    if place == "local":
+        yield Setting(list(local_media(3, asyncio.get_running_loop().time, kept)), asyncio.sleep)
         return
     media: list[Medium]
     if isinstance(place, RedisServer):
@@ -199,7 +204,7 @@ async def test_a_period_long_past_is_forgotten(setting: Setting) -> None:
     await setting.trade(0, sequence=1, spent={"key:a@5/3600": 1.0, "key:b@5/0": 1.0})
     await setting.trade(0, sequence=1)
     assert "key:b@5/0" in (await setting.trade(1)).spent
-    if not isinstance(setting.media[0], LedgerMedium):
+    if not isinstance(setting.media[0], LedgerMedium | LocalMedium):
         assert "key:a@5/3600" not in (await setting.trade(2)).spent
 
 

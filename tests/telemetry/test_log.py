@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from router.core.errors import FailureKind
-from router.core.events import Attempted, Cooled, Event, Finished, Recovered
+from router.core.events import Attempted, Cooled, Event, Finished, Recovered, Reloaded
 from router.telemetry.bus import EventBus
 from router.telemetry.log import Log
 
@@ -42,6 +42,21 @@ def test_what_only_the_operator_can_mend_is_an_error(reason: FailureKind, capfd:
 def test_a_recovery_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     (line,) = told(capfd, Recovered("east"))
     assert (line["event"], line["level"], line["deployment"]) == ("recovered", "info", "east")
+
+
+def test_a_configuration_that_is_refused_is_one_line_with_all_that_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    wrong = ("router.yaml:3:5: server.prt: unknown setting", "router.yaml:9:1: model_list: there is no deployment")
+    (line,) = told(capfd, Reloaded(0.0, 0.1, problems=wrong))
+    assert (line["level"], line["problems"]) == ("error", list(wrong))
+
+
+def test_settings_that_wait_for_a_restart_are_a_warning_of_their_own(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = told(capfd, Reloaded(0.0, 0.12345, fixed=("server.port", "state.redis_url")))
+    assert [(line["level"], line["event"]) for line in lines] == [
+        ("info", "configuration reloaded"),
+        ("warning", "these settings change with the next restart only"),
+    ]
+    assert (lines[0]["seconds"], lines[1]["settings"]) == (0.123, ["server.port", "state.redis_url"])
 
 
 def test_requests_and_attempts_are_not_this_logs_business(capfd: pytest.CaptureFixture[str]) -> None:

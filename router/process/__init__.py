@@ -1,0 +1,1 @@
+"""The process around an app: its signals, its reloads, its end."""
