@@ -66,13 +66,15 @@ class Hedged(NamedTuple):
 class Cooled(NamedTuple):
     """A deployment, or one of its keys, is left alone for `seconds`.
 
-    `key` is the key's position, None for all of it.
+    `key` is the key's position in the deployment's list, None for all of it; `slot` its position among the backend's
+    keys, which is the same in every process (`BackendLoad.api_keys`).
     """
 
     deployment: str
     reason: FailureKind
     seconds: float
     key: int | None
+    slot: int | None = None
 
 
 class Recovered(NamedTuple):

@@ -57,7 +57,8 @@ class BackendLoad:
     `turns` are its virtual times for round-robin, picks / weight, by model name: each model has a round of its own.
     `outstanding` are the tokens still to come of what this replica has sent there: prompts not yet answered, and
     output. `meter` counts for the limits, None where no deployment of it has any; `heard`: some key has a quota. `keys`
-    are those of `api_keys`, by position. `succeeded_at` is when a reply last came, in clock seconds.
+    are those of `api_keys`, by position: sorted, so that all processes mean the same by one. `succeeded_at` is when a
+    reply last came, in clock seconds.
     """
 
     __slots__ = ("api_keys", "breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding",

@@ -76,8 +76,8 @@ def with_group(routes: Routes, group: ModelGroup) -> Routes:
 
 def _fresh(deployment: Deployment, old: Routes, keys: Mapping[KeyPlace, KeyHealth]) -> BackendLoad:
     load = BackendLoad(len(deployment.api_keys))
-    load.api_keys = deployment.api_keys
-    for position, place in enumerate(_places(deployment, deployment.api_keys)):
+    load.api_keys = tuple(sorted(deployment.api_keys))
+    for position, place in enumerate(_places(deployment, load.api_keys)):
         known = keys.get(place) or old.keys.get(place)
         if known is not None:
             load.keys[position] = known

@@ -250,7 +250,7 @@ class MemoryStore:
             if lease.trial:
                 breaker.abandon_trial()
             position = deployment.api_keys.index(lease.key) if lease.key else 0
-            self._observer(Cooled(deployment.id, kind, seconds, position))
+            self._observer(Cooled(deployment.id, kind, seconds, position, lease.key_index))
             return
         if health is Health.COOL_DEPLOYMENT_LONG:
             breaker.cool(now, now + policy.max, policy)

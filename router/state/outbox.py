@@ -138,7 +138,7 @@ class Outbox:
 
     def _cooled(self, event: Cooled) -> None:
         now = self._clock()
-        place = (self._backend_of(event.deployment), event.key)
+        place = (self._backend_of(event.deployment), event.slot)
         cooldown = self._cooldown(place, now)
         if cooldown is None:
             return

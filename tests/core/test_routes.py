@@ -46,6 +46,12 @@ def test_a_key_keeps_its_health_where_the_list_is_in_another_order() -> None:
     assert (health(after, "one").until, health(after, "two").until) == (0.0, 7.0)
 
 
+def test_every_process_means_the_same_key_by_a_position() -> None:
+    for keys in (("b", "a", "c"), ("c", "b", "a")):
+        ((candidate,),) = routes(keyed(*keys)).tiers["gpt"]
+        assert candidate.load.api_keys == ("a", "b", "c")
+
+
 def test_a_key_keeps_its_health_where_another_comes_or_goes() -> None:
     before = routes(keyed("one", "two"))
     health(before, "two").until = 7.0

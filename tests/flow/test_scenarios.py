@@ -166,7 +166,7 @@ async def test_a_single_deployment_that_says_when_to_come_back_is_waited_for(str
     assert answer.error is None
     assert (answer.record.outcome, answer.record.attempts) == ("ok", 2)
     assert 7.0 + 1.0 <= answer.seconds <= 7.0 + 0.2 + 1.0  # retry-after, jitter, the reply itself
-    assert router.told(Cooled) == [Cooled("a", FailureKind.RATE_LIMITED, 7.0, 0)]
+    assert router.told(Cooled) == [Cooled("a", FailureKind.RATE_LIMITED, 7.0, 0, 0)]
 
 
 @virtual_time

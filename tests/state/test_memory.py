@@ -167,7 +167,7 @@ def test_a_429_rests_its_own_key_for_as_long_as_upstream_says() -> None:
     world = keyed("k1", "k2")
     serve(world, "a", failed(Health.COOL_KEY, 17.0, kind=FailureKind.RATE_LIMITED))
     assert [key.until for key in world.load("a").keys] == [START + 17.0, 0.0]
-    assert world.events == [Cooled("a", FailureKind.RATE_LIMITED, 17.0, 0)]
+    assert world.events == [Cooled("a", FailureKind.RATE_LIMITED, 17.0, 0, 0)]
     assert state(world, "a") is BreakerState.CLOSED
 
 
@@ -204,7 +204,7 @@ def test_a_refused_key_rests_for_the_longest_cooldown_whatever_upstream_says() -
     world = keyed("k1", "k2")
     serve(world, "a", failed(Health.COOL_KEY_LONG, 1.0, kind=FailureKind.AUTH))
     assert world.load("a").keys[0].until == START + COOLDOWN.max
-    assert world.events == [Cooled("a", FailureKind.AUTH, COOLDOWN.max, 0)]
+    assert world.events == [Cooled("a", FailureKind.AUTH, COOLDOWN.max, 0, 0)]
     assert [key.refused for key in world.load("a").keys] == [True, False]
 
 
