@@ -39,16 +39,17 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """`failed_at`: this replica's last failure; `seen`: it has failed here since it was last closed; `told_until`: the
-    deadline that upstream named; `trial_from`: a sibling has the half-open trial until then; `unreachable`: probes or
-    refused connections have opened it."""
+    """`failed_at`: this replica's last failure; `seen`: it has failed here since it was last closed; `own_until`: the
+    deadline by what was seen here, siblings apart; `told_until`: the one that upstream named; `trial_from`: a sibling
+    has the half-open trial until then; `unreachable`: probes or refused connections have opened it."""
 
-    __slots__ = ("_probes_failed", "_rates", "consecutive", "closed_at", "failed_at", "open_until", "openings", "seen",
-                 "told_until", "trial", "trial_from", "unreachable")  # fmt: skip
+    __slots__ = ("_probes_failed", "_rates", "consecutive", "closed_at", "failed_at", "open_until", "openings",
+                 "own_until", "seen", "told_until", "trial", "trial_from", "unreachable")  # fmt: skip
 
     def __init__(self) -> None:
         self.failed_at = float("-inf")
         self.seen = False
+        self.own_until = 0.0
         self.told_until = 0.0
         self.trial_from = 0.0
         self.open_until: float | None = None
@@ -172,6 +173,7 @@ class Breaker:
         self.open_until = None
         self.closed_at = now
         self.seen = False
+        self.own_until = 0.0
         self.trial_from = 0.0
         self._probes_failed = 0
         self._rates = {window: FailureRate(window) for window in self._rates}
@@ -183,6 +185,7 @@ class Breaker:
         self.openings += 1
         self.consecutive = 0
         self.unreachable = unreachable
+        self.own_until = max(until, self.own_until)
         self.open_until = until if self.open_until is None else max(until, self.open_until)
         return True
 

@@ -11,13 +11,15 @@ from router.core.events import Cooled, Event, Recovered, Rejected
 from router.core.filters import Reason
 from router.core.load import BackendLoad
 from router.state import telling
-from router.state.exchange import Batch, Cooldown, Picture, ledger_name
+from router.state.exchange import Ages, Batch, Cooldown, Picture, Sample, ledger_name
 from router.state.memory import MemoryStore
 from router.state.spend import Spend
 
 HEARS: tuple[type[Event], ...] = (Cooled, Recovered, Rejected)
 AGES_EVERY = 1.0
 """Seconds between two tellings of when the last minute's requests came: only a death makes them matter."""
+SAMPLES_EVERY = 0.5
+"""Seconds between two tellings of the slowest that was measured."""
 WANTED_FOR = 1.0
 """Seconds for which a request that was passed over a half-open backend shows that there is something to try it with."""
 NEWS = 0.05
@@ -48,6 +50,7 @@ class Outbox:
         self._recovered: set[str] = set()
         self._sent_recovered: tuple[str, ...] = ()
         self._aged_at = float("-inf")
+        self._sampled_at = float("-inf")
         self._forgotten = False
         self._soon = asyncio.Event()
         self._names: dict[str, str] = {}
@@ -60,8 +63,10 @@ class Outbox:
         elif isinstance(event, Cooled):
             self._cooled(event)
         elif isinstance(event, Recovered):
-            self._recovered.add(self._backend_of(event.deployment))
-            self._soon.set()
+            backend = self._backend_of(event.deployment)
+            if backend:
+                self._recovered.add(backend)
+                self._soon.set()
 
     def batch(self) -> Batch:
         """The next to send: everything as it is now, and the deltas that were sent last until they have arrived."""
@@ -71,10 +76,14 @@ class Outbox:
             self._sent = self._deltas(now)
         sent = self._sent
         self._sent_recovered = tuple(self._recovered)
-        ages = None
+        samples: Mapping[str, Sample] = {}
+        if now - self._sampled_at >= SAMPLES_EVERY:
+            self._sampled_at = now
+            samples = telling.samples(self._store)
+        ages: Mapping[str, Ages] | None = None
         if now - self._aged_at >= AGES_EVERY:
             self._aged_at = now
-            ages = telling.ages(self._store, now)
+            ages = telling.ages(self._store, now) or None
         return sent._replace(
             turn=self._turn,
             uses=telling.uses(self._store, now),
@@ -82,7 +91,7 @@ class Outbox:
             failing=telling.failing(self._store, now),
             trials=telling.trials(self._store, now, self._ahead, self._wanted_backends(now)),
             recovered=self._sent_recovered,
-            samples=telling.samples(self._store),
+            samples=samples,
             cooldowns=[cooldown for place in self._sent_places if (cooldown := self._cooldown(place, now))],
         )
 
@@ -172,4 +181,4 @@ class Outbox:
         if self._names_of is not self._store.loads:
             self._names_of = self._store.loads
             self._names = {each.deployment.id: each.deployment.backend for each in self._store.candidates()}
-        return self._names.get(deployment, "")
+        return self._names.get(deployment, "")  # a client's own deployment is nobody else's

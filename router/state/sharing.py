@@ -16,6 +16,9 @@ from router.state.spend import Spend
 
 TOTAL_TIMEOUT = 1.0
 """Seconds for one trade, connecting included."""
+PATIENCE = 2.0
+"""Trades are this many times their own duration apart, at least: a medium with too much to do is asked less often."""
+LONGEST_WAIT = LEASE / 3
 SLOWEST_RETRY = 2.0
 """Intervals between two attempts while the medium is gone: it is asked half as often as while it is there."""
 
@@ -72,19 +75,21 @@ class Sharing:
 
     async def trade(self) -> bool:
         """One trade. False where the medium could not be asked."""
-        batch = self.outbox.batch()
         try:
             async with asyncio.timeout(TOTAL_TIMEOUT):
-                picture = await self._medium.trade(batch)
+                picture = await self._medium.trade(self.outbox.batch())
+            now = self._heard_at = self._clock()
+            self.outbox.answered(picture)
+            self._hearing.hear(picture, self._live.hear(now, picture.live), now)
         except TimeoutError:
             self._failed("timeout", f"no answer within {TOTAL_TIMEOUT:g} s")
             return False
         except MediumError as error:
             self._failed(error.reason, str(error))
             return False
-        now = self._heard_at = self._clock()
-        self.outbox.answered(picture)
-        self._hearing.hear(picture, self._live.hear(now, picture.live), now)
+        except Exception as error:  # an answer that makes no sense must not end the exchange
+            self._failed("error", repr(error))
+            return False
         if self._lost is not False:
             self._lost = False
             self._observer(SharingRestored(picture.live))
@@ -96,7 +101,7 @@ class Sharing:
             began = self._clock()
             if await self.trade():
                 retries = 0
-                wait = self._interval
+                wait = max(self._interval, min(PATIENCE * (self._clock() - began), LONGEST_WAIT))
             else:
                 retries += 1
                 wait = self._interval * min(2.0 ** (retries - 1), SLOWEST_RETRY)
@@ -109,16 +114,16 @@ class Sharing:
             try:
                 async with asyncio.timeout(TOTAL_TIMEOUT):
                     await self._medium.publish(self._replica, cooldown)
-            except (TimeoutError, MediumError):
-                continue  # the next batch has it, too
+            except Exception:
+                continue  # whatever it was: the next batch has it, too
 
     async def _listen_on(self) -> None:
         while True:
             try:
                 async for cooldown in self._medium.listen(self._replica):
                     self._hearing.cool(cooldown, self._clock())
-            except MediumError:
-                pass  # what is missed meanwhile comes with the next picture
+            except Exception:
+                pass  # whatever it was: what is missed meanwhile comes with the next picture
             await asyncio.sleep(self._interval * (SLOWEST_RETRY + self._rng.random()))
 
     async def _leave(self) -> None:

@@ -45,7 +45,7 @@ def failing(store: MemoryStore, now: float) -> dict[str, Failing]:
     for backend, load in store.loads.items():
         breaker = load.breaker
         if breaker.seen and (breaker.open_until is not None or now - breaker.failed_at < SEEN_FOR):
-            found[backend] = Failing(max((breaker.open_until or 0.0) - now, 0.0), now - breaker.failed_at)
+            found[backend] = Failing(max(breaker.own_until - now, 0.0), now - breaker.failed_at)
     return found
 
 

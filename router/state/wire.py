@@ -13,12 +13,11 @@ _NOTHING = -1
 """In place of None in lists, which Lua would cut short there."""
 
 
-def batch_to_json(batch: Batch) -> bytes:
+def batch_to_json(batch: Batch) -> tuple[bytes, bytes, bytes]:
+    """All but what is passed on as it is; what is failing; and what is used."""
     told: dict[str, Any] = {
         "sequence": batch.sequence,
         "turn": batch.turn,
-        "uses": batch.uses,
-        "failing": {backend: (_ms(open_for), _ms(age)) for backend, (open_for, age) in batch.failing.items()},
         "trials": batch.trials,
         "recovered": batch.recovered,
         "samples": {backend: _flat(sample) for backend, sample in batch.samples.items()},
@@ -28,7 +27,8 @@ def batch_to_json(batch: Batch) -> bytes:
     }
     if batch.ages is not None:
         told["ages"] = batch.ages
-    return orjson.dumps(told, default=_plain)
+    failing = {backend: (_ms(open_for), _ms(age)) for backend, (open_for, age) in batch.failing.items()}
+    return orjson.dumps(told, default=_plain), orjson.dumps(failing), orjson.dumps(batch.uses, default=_plain)
 
 
 def picture_from_json(text: bytes) -> Picture:

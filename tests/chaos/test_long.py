@@ -59,14 +59,15 @@ async def test_four_replicas_balance_eight_deployments(tmp_path: Path, figure: F
 
 @pytest.mark.parametrize("strict", [False, True])
 async def test_a_limit_over_four_replicas_for_two_minutes(tmp_path: Path, figure: Figure, strict: bool) -> None:
-    async with fleet(tmp_path, 4, 1, key={"rpm": {"limit": 600, "strict": strict}}) as run:
+    rpm = {"limit": 600, "strict": strict, "unavailable": "closed"}
+    async with fleet(tmp_path, 4, 1, key={"rpm": rpm}) as run:
         began = time.monotonic()
         await run.load(run.routers, RATE, 120.0)
         moments = [at for at, _ in run.upstream.arrivals]
         found = per_minute(moments, began, began + 120.0)
         figure(f"rpm: 600 over four replicas, even load{', strict' if strict else ''}: {told(found)}")
         assert found[1] <= (0.0 if strict else 0.03)
-        assert found[0] >= -0.03
+        assert strict or found[0] >= -0.03
 
 
 async def test_a_limit_with_all_the_load_on_one_replica(tmp_path: Path, figure: Figure) -> None:
@@ -187,8 +188,8 @@ async def test_four_replicas_send_one_half_open_trial(tmp_path: Path) -> None:
 
 
 async def test_a_strict_limit_is_never_passed_by_any_replica(tmp_path: Path) -> None:
-    async with fleet(tmp_path, 2, 1, key={"rpm": {"limit": 30, "strict": True}}) as run:
+    async with fleet(tmp_path, 2, 1, key={"rpm": {"limit": 30, "strict": True, "unavailable": "closed"}}) as run:
         await run.load(run.routers, 80, 1.5)
         statuses = [reply.status for reply in run.replies]
-        assert set(statuses) == {200, 429}
-        assert 25 <= statuses.count(200) <= 30
+        assert set(statuses) <= {200, 429, 503}
+        assert 20 <= statuses.count(200) <= 30

@@ -20,6 +20,7 @@ from router.core.types import Deployment, Estimate, RouteRequest
 from router.dialects.base import InferenceRequest, WireRequest
 from router.dialects.openai import OpenAIDialect
 from router.flow.runner import Runner
+from router.state.strict import Exact, StrictLimits
 from tests.flow.behaviours import script_for
 from tests.flow.interruption import interrupted
 from tests.flow.recording import CLIENT, Client, RecordingExchange, WatchedStore
@@ -57,13 +58,14 @@ class Asks:
 
 @dataclass(frozen=True)
 class Story:
-    """`behaviours`: what each host does, request by request, beginning anew at the end."""
+    """`behaviours`: what each host does, request by request, beginning anew at the end. `exact` keeps strict limits."""
 
     catalogue: Catalogue
     behaviours: Mapping[str, tuple[str, ...]]
     asks: tuple[Asks, ...]
     seed: int = 0
     early: float = 0.0
+    exact: Exact | None = None
 
 
 @dataclass
@@ -125,6 +127,7 @@ async def _play(story: Story) -> Played:
     for candidate in store.candidates():
         if candidate.deployment.model_name in store.view().hedges:
             candidate.load.succeeded_at = loop.time()
+    store.strict = None if story.exact is None else StrictLimits(story.exact, lambda: False)
     upstream = ScriptedUpstream(Behaviours(story), story.early)
     runner = Runner(
         {"openai": OpenAIDialect()},

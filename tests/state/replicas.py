@@ -19,17 +19,19 @@ from tests.core.making import FakeClock, World
 class LedgerMedium:
     """The ledger as it is, without a way to it. `trouble` is called before every message, and may raise."""
 
-    def __init__(self, clock: Callable[[], float], ledger: Ledger | None = None) -> None:
+    def __init__(self, clock: FakeClock, ledger: Ledger | None = None) -> None:
         self.ledger = ledger or Ledger()
         self._clock = clock
         self._ears: dict[str, asyncio.Queue[Cooldown]] = {}
         self.trouble: Callable[[], None] = lambda: None
-        self.batches: list[Batch] = []
+        self.late = 0.0
+        """Seconds that every answer takes."""
 
     async def trade(self, batch: Batch) -> Picture:
         self.trouble()
-        self.batches.append(batch)
-        return self.ledger.trade(batch, self._clock())
+        picture = self.ledger.trade(batch, self._clock.now)
+        self._clock.advance(self.late)
+        return picture
 
     async def publish(self, replica: str, cooldown: Cooldown) -> None:
         self.trouble()

@@ -66,9 +66,9 @@ class Pair:
         self.spent += 0.5
 
     async def fails(self, reason: str) -> None:
-        """Three trades of each in vain; meanwhile requests go on."""
+        """Two trades of each in vain; meanwhile requests go on."""
         before = [len(each.heard) for each in self.replicas]
-        for _ in range(3):
+        for _ in range(2):
             for each in self.replicas:
                 began = time.monotonic()
                 assert not await each.trade()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -306,6 +307,45 @@ async def test_what_was_measured_is_told_once(setting: Setting) -> None:
     await setting.wait(0.01)
     await setting.trade(2)
     assert (await setting.trade(2)).samples == {}
+
+
+async def test_a_hundred_dead_leave_nothing_behind(
+    place: str | RedisServer, setting: Setting, lifetimes: Lifetimes
+) -> None:
+    for number in range(100):
+        batch = Batch(f"dead{number}", 0, 1, {"a": Use(200, 10, 10)}, {"a": Ages([10], [10])}, trials={"a": True})
+        await setting.media[0].trade(batch)
+    seen = await setting.trade(1)
+    assert seen.uses["a"].in_flight >= 200
+    await setting.wait(lifetimes.lease + 0.1)
+    seen = await setting.trade(1)
+    assert seen.uses["a"].in_flight == 0
+    assert seen.live == 1
+    await setting.wait(lifetimes.minute + 0.1)
+    seen = await setting.trade(1)
+    assert (seen.uses, seen.held, seen.live) == ({}, {}, 1)
+    if isinstance(place, RedisServer):
+        with place.admin() as admin:
+            assert admin.hkeys("{router}:v1:replicas") == [b"r1"]
+            assert set(admin.keys("*")) == {b"{router}:v1:replicas"}
+
+
+async def test_what_was_written_before_the_clock_was_set_back_is_dropped(
+    place: str | RedisServer, setting: Setting
+) -> None:
+    """An hour ago it was an hour later: leases and cooldowns of then would last an hour too long."""
+    if not isinstance(place, RedisServer):
+        pytest.skip("its clock can not be set")
+    later = round((time.time() + 3600.0) * 1000)
+    with place.admin() as admin:
+        admin.hset("{router}:v1:replicas", "ghost", f'[{later},7,0,{{"a":[9000,0]}},{{"a":[50,1,1]}}]')
+        admin.hset("{router}:v1:cooldowns", "a:0", f"{later} {later + 20_000} 0")
+        admin.hset("{router}:v1:trials", "a", f"ghost {later + 3_000}")
+        admin.hset("{router}:v1:recovered", "a", f"{later} ghost")
+        await setting.trade(0, uses={"b": Use(1)})
+        seen = await setting.trade(1)
+        assert (seen.live, seen.uses, seen.cooldowns, seen.held, seen.recovered) == (2, {"b": Use(1)}, [], {}, {})
+        assert not admin.hexists("{router}:v1:replicas", "ghost")
 
 
 async def test_random_losses_and_replays_leave_the_sums_right(setting: Setting) -> None:

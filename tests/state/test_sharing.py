@@ -10,8 +10,8 @@ from router.core.events import SharingLost, SharingRestored
 from router.core.retry import Health
 from router.core.types import Budget, Limits, LimitSubject, Usage
 from router.state.base import SUCCESS, Outcome, Served
-from router.state.exchange import LEASE
-from tests.core.making import FakeClock, group, tier
+from router.state.exchange import LEASE, Batch, Picture
+from tests.core.making import START, FakeClock, group, tier
 from tests.state.replicas import LedgerMedium, Replica, gone, trade_all
 
 CONNECT = Outcome(Health.CONNECTION_FAILURE, FailureKind.CONNECT)
@@ -179,6 +179,17 @@ async def test_once_two_have_seen_failures_an_opening_is_everybodys() -> None:
     assert fleet.states("a") == [BreakerState.OPEN] * 3
 
 
+async def test_a_slow_way_to_the_medium_does_not_keep_a_breaker_open() -> None:
+    """Each hears of the other's deadline late; told on as one's own, it would come back later still, and so on."""
+    fleet = Fleet(2)
+    for replica in fleet.replicas:
+        replica.serve("a", CONNECT, 3)
+    fleet.medium.late = 0.2
+    while fleet.clock.now < START + 7.0:
+        await fleet.trade(1)
+    assert fleet.states("a") == [BreakerState.HALF_OPEN] * 2
+
+
 async def test_siblings_never_take_the_last_closed_backend_of_a_group() -> None:
     fleet = Fleet(3, "a")
     fleet.replicas[0].serve("a", CONNECT, 3)
@@ -279,6 +290,7 @@ async def test_what_was_measured_is_everybodys() -> None:
     fleet = Fleet(2)
     await fleet.trade()
     fleet.replicas[0].serve("a", Outcome(served=Served(2.0, None, Usage(10, 100))))
+    fleet.clock.advance(0.5)
     await fleet.trade()
     expected = [each.load("a").latency.expected(fleet.clock.now, False, 0, 100.0) for each in fleet.replicas]
     assert expected == [pytest.approx(2.0)] * 2
@@ -367,3 +379,16 @@ async def test_the_last_picture_serves_on_and_in_flight_fades_with_the_lease() -
     await other.trade()
     assert other.load("a").siblings == 0
     assert other.load("b").usable_key(fleet.clock.now) is None
+
+
+async def test_an_answer_that_makes_no_sense_is_a_failure_like_any_other() -> None:
+    fleet = Fleet(1)
+
+    async def nonsense(batch: Batch) -> Picture:
+        return Picture(0, False, 1, cooldowns=[None])  # type: ignore[list-item]
+
+    fleet.medium.trade = nonsense  # type: ignore[method-assign]
+    assert not await fleet.replicas[0].trade()
+    assert fleet.replicas[0].sharing.failures == {"error": 1}
+    fleet.medium.trade = LedgerMedium.trade.__get__(fleet.medium)  # type: ignore[method-assign]
+    assert await fleet.replicas[0].trade()

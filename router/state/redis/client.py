@@ -11,14 +11,17 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from router.core.redis_address import RedisAddress
 
 CONNECT_TIMEOUT = 0.5
 COMMAND_TIMEOUT = 0.5
 """Seconds."""
+MOST_CONNECTIONS = 1000
+"""One for each request that asks for a strict limit at the same time; the exchange itself needs two."""
 
 Client = Redis | RedisCluster
 
@@ -32,6 +35,7 @@ def connect(address: RedisAddress) -> Client:
         "socket_timeout": COMMAND_TIMEOUT,
         "socket_keepalive": True,
         "protocol": 2,
+        "max_connections": MOST_CONNECTIONS,
         **_tls(address),
     }
     if address.form == "cluster":
@@ -52,6 +56,17 @@ def connect(address: RedisAddress) -> Client:
         return master
     host, port = address.hosts[0]
     return Redis(host=host, port=port, **options)
+
+
+async def close(client: Client) -> None:
+    """Let go of all its connections, those to the sentinels among them, which the library leaves open."""
+    pool = None if isinstance(client, RedisCluster) else client.connection_pool
+    asked = pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else []
+    for each in (client, *asked):
+        try:
+            await each.aclose()
+        except (RedisError, OSError):
+            pass  # it was broken anyway
 
 
 def _tls(address: RedisAddress) -> dict[str, Any]:

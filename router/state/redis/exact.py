@@ -8,8 +8,8 @@ from redis import exceptions as errors
 
 from router.core.quota import Shortage
 from router.core.types import Limits
-from router.state.redis.client import Client
-from router.state.redis.medium import LAYOUT, Script, close, medium_error
+from router.state.redis.client import Client, close
+from router.state.redis.medium import LAYOUT, Script, medium_error
 from router.state.strict import Booked, Refusal
 
 _SHORT: tuple[Shortage, Shortage] = ("rpm", "tpm")

@@ -5,9 +5,8 @@
 
 local text = redis.call('HGET', KEYS[1], ARGV[1])
 if text then
-    local record = cjson.decode(text)
-    record.left = true
-    redis.call('HSET', KEYS[1], ARGV[1], cjson.encode(record))
+    local record = string.gsub(text, '^(%[%d+,%d+,)0', '%11')
+    redis.call('HSET', KEYS[1], ARGV[1], record)
 end
 local trials = redis.call('HGETALL', KEYS[2])
 for place = 1, #trials, 2 do

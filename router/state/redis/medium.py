@@ -16,7 +16,7 @@ from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster
 
 from router.state.exchange import LIFETIMES, Batch, Cooldown, Lifetimes, MediumError, Picture
-from router.state.redis.client import Client
+from router.state.redis.client import Client, close
 from router.state.wire import batch_to_json, cooldown_of, picture_from_json, place_of
 
 LAYOUT = "v1"
@@ -78,13 +78,23 @@ class RedisMedium:
         self._leave = Script("leave.lua")
         self._keys = [
             self._prefix + name
-            for name in ("replicas", "cooldowns", "trials", "recovered", "spent", "spent-at", "spent-until")
+            for name in (
+                "replicas",
+                "ages",
+                "samples",
+                "cooldowns",
+                "trials",
+                "recovered",
+                "spent",
+                "spent-at",
+                "spent-until",
+            )
         ]
         self._lifetimes = [round(each * 1000) for each in lifetimes]
 
     async def trade(self, batch: Batch) -> Picture:
         keys = [*self._keys, f"{self._prefix}applied:{batch.replica}"]
-        answer = await self._call(self._trade, keys, batch.replica, batch_to_json(batch), *self._lifetimes)
+        answer = await self._call(self._trade, keys, batch.replica, *batch_to_json(batch), *self._lifetimes)
         try:
             return picture_from_json(answer)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -151,13 +161,6 @@ class RedisMedium:
         if self._client is client:
             self._client = None
         await close(client)
-
-
-async def close(client: Client) -> None:
-    try:
-        await client.aclose()
-    except (errors.RedisError, OSError):
-        pass  # it was broken anyway
 
 
 def medium_error(error: Exception) -> MediumError:

@@ -1,6 +1,7 @@
 -- Takes one request's part of strict limits, or says how long there is no room for it. Both windows slide over the last
--- minute in buckets of one second of this server's clock; the second that is only partly gone counts, so that what is
--- admitted never passes a limit in any 60 seconds.
+-- minute in buckets of one second of this server's clock. The second that is only partly gone counts, so that what is
+-- admitted never passes a limit in any 60 seconds; and so does the one before, so that the same is true where the
+-- requests arrive, if some are a second longer on their way than others.
 --
 -- KEYS: strict:SUBJECT
 -- ARGV: limit on requests, limit on tokens (-1: none), tokens
@@ -14,7 +15,7 @@ local sums, buckets = { r = 0, t = 0 }, { r = {}, t = {} }
 local flat = redis.call('HGETALL', KEYS[1])
 for place = 1, #flat, 2 do
     local kind, at = string.sub(flat[place], 1, 1), tonumber(string.sub(flat[place], 2))
-    if at < second - 60 or at > second then
+    if at < second - 61 or at > second then
         redis.call('HDEL', KEYS[1], flat[place])
     else
         sums[kind] = sums[kind] + tonumber(flat[place + 1])
@@ -27,11 +28,11 @@ for number, kind in ipairs({ 'r', 't' }) do
     local over = sums[kind] + math.min(amounts[kind], limits[kind]) - limits[kind]
     if limits[kind] >= 0 and over > 0 then
         table.sort(buckets[kind], function(one, other) return one[1] < other[1] end)
-        local frees = 60000
+        local frees = 62000
         for _, bucket in ipairs(buckets[kind]) do
             over = over - bucket[2]
             if over <= 0 then
-                frees = (bucket[1] + 61 - second) * 1000 - millisecond
+                frees = (bucket[1] + 62 - second) * 1000 - millisecond
                 break
             end
         end
@@ -48,5 +49,5 @@ for _, kind in ipairs({ 'r', 't' }) do
         redis.call('HINCRBY', KEYS[1], kind .. second, amounts[kind])
     end
 end
-redis.call('PEXPIRE', KEYS[1], 61000)
+redis.call('PEXPIRE', KEYS[1], 62000)
 return { second, 0 }

@@ -1,13 +1,19 @@
--- Takes in one replica's batch, and returns the siblings' picture. Both are JSON; their short names are in wire.py.
+-- Takes in one replica's batch, and returns the siblings' picture, both as JSON; the other side of it is wire.py.
 -- What is kept, and for how long, is in docs/redis.md. Moments are milliseconds of this server's clock. What stems from
 -- the future was written before that clock was set back, and is dropped.
 --
--- KEYS: replicas, cooldowns, trials, recovered, spent, spent-at, spent-until, applied:REPLICA
--- ARGV: replica, batch, then in milliseconds: lease, minute, trial lease, trial offer, for how long a sequence is kept
+-- What is not needed for every trade, ages and samples, is kept by itself, so that most of the work is one decoding of
+-- what each sibling uses.
+--
+-- A replica's record is [at, turn, left, failing, uses], put together from the text it came as.
+--
+-- KEYS: replicas, ages, samples, cooldowns, trials, recovered, spent, spent-at, spent-until, applied:REPLICA
+-- ARGV: replica, batch, what of it goes into the record (failing, uses), then in milliseconds: lease, minute, trial lease,
+--       trial offer, for how long a sequence is kept
 
 local me, batch = ARGV[1], cjson.decode(ARGV[2])
 local lease, minute, trial_lease, trial_offer, kept =
-    tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+    tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local DAY = 86400000
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -22,31 +28,36 @@ end
 
 -- The replicas.
 
-local own, siblings, newcomer, since = nil, {}, 0, 0
+local siblings, newcomer, since, turn = {}, 1, 0, -1
 for name, text in each(KEYS[1]) do
-    local record = cjson.decode(text)
-    if record.at > now or now - record.at >= minute + lease then
-        redis.call('HDEL', KEYS[1], name)
+    local at, last = string.match(text, '^%[(%d+),(%d+),')
+    at = tonumber(at)
+    if at > now or now - at >= minute + lease then
+        for number = 1, 3 do
+            redis.call('HDEL', KEYS[number], name)
+        end
     elseif name == me then
-        own, since = record, record.at
+        newcomer, since, turn = 0, at, tonumber(last)
     else
-        siblings[#siblings + 1] = record
+        local told = cjson.decode(text)
+        siblings[#siblings + 1] = { name = name, at = at, left = told[3] == 1, failing = told[4], uses = told[5] }
     end
 end
-if not own then
-    own, newcomer = { turn = -1, ages = {}, aged_at = now }, 1
-end
-if batch.turn >= own.turn then
-    own.turn, own.at, own.left = batch.turn, now, false
-    own.uses, own.failing, own.samples = batch.uses, batch.failing, batch.samples
+if batch.turn >= turn then
+    local record = string.format('[%d,%d,0,%s,%s]', now, batch.turn, ARGV[3], ARGV[4])
+    redis.call('HSET', KEYS[1], me, record)
     if batch.ages then
-        own.ages, own.aged_at = batch.ages, now
+        redis.call('HSET', KEYS[2], me, cjson.encode({ now, batch.ages }))
     end
-    redis.call('HSET', KEYS[1], me, cjson.encode(own))
-    redis.call('PEXPIRE', KEYS[1], 2 * (minute + lease))
+    if next(batch.samples) then
+        redis.call('HSET', KEYS[3], me, now .. ' ' .. cjson.encode(batch.samples))
+    end
+    for number = 1, 3 do
+        redis.call('PEXPIRE', KEYS[number], 2 * (minute + lease))
+    end
     for _, backend in ipairs(batch.recovered) do
-        redis.call('HSET', KEYS[4], backend, now .. ' ' .. me)
-        redis.call('PEXPIRE', KEYS[4], DAY)
+        redis.call('HSET', KEYS[6], backend, now .. ' ' .. me)
+        redis.call('PEXPIRE', KEYS[6], DAY)
     end
 end
 
@@ -55,14 +66,14 @@ local function alive(record)
 end
 
 -- What of `total` is still of the last minute: whole parts at a time, the youngest of each deciding.
-local function rest(record, total, ages)
+local function rest(record, total, aged_at, ages)
     if now - record.at >= minute then
         return 0
     end
     local told, left = 0, 0
     for place, amount in ipairs(ages or {}) do
         told = told + amount
-        if now - record.aged_at + (place - 1) * minute / #ages < minute then
+        if now - aged_at + (place - 1) * minute / #ages < minute then
             left = left + amount
         end
     end
@@ -71,23 +82,29 @@ end
 
 local live, uses, samples = 1, {}, {}
 for _, record in ipairs(siblings) do
-    local lives = alive(record)
+    local lives, aged_at, ages = alive(record), now, {}
     if lives then
         live = live + 1
+    else
+        aged_at, ages = unpack(cjson.decode(redis.call('HGET', KEYS[2], record.name) or '[0, {}]'))
     end
     for subject, use in pairs(record.uses) do
         local in_flight, requests, tokens = use[1], use[2], use[3]
         if not lives then
-            local ages = record.ages[subject] or {}
-            in_flight, requests, tokens = 0, rest(record, requests, ages[1]), rest(record, tokens, ages[2])
+            local told = ages[subject] or {}
+            in_flight = 0
+            requests, tokens = rest(record, requests, aged_at, told[1]), rest(record, tokens, aged_at, told[2])
         end
         if in_flight ~= 0 or requests ~= 0 or tokens ~= 0 then
             local sum = uses[subject] or { 0, 0, 0 }
             uses[subject] = { sum[1] + in_flight, sum[2] + requests, sum[3] + tokens }
         end
     end
-    if record.at >= since then
-        for backend, sample in pairs(record.samples) do
+end
+for name, text in each(KEYS[3]) do
+    local at, told = string.match(text, '^(%d+) (.*)$')
+    if name ~= me and tonumber(at) >= since then
+        for backend, sample in pairs(cjson.decode(told)) do
             samples[backend] = samples[backend] or {}
             table.insert(samples[backend], sample)
         end
@@ -97,52 +114,52 @@ end
 -- The deltas, once for each sequence.
 
 local function set_spent(name, total)
-    redis.call('HSET', KEYS[5], name, string.format('%.17g', total))
-    redis.call('ZADD', KEYS[6], now, name)
+    redis.call('HSET', KEYS[7], name, string.format('%.17g', total))
+    redis.call('ZADD', KEYS[8], now, name)
     local number, length = string.match(name, '@(%d+)/(%d+)$')
     if length and length ~= '0' then
-        redis.call('ZADD', KEYS[7], (number + 1) * length * 1000 + DAY, name)
+        redis.call('ZADD', KEYS[9], (number + 1) * length * 1000 + DAY, name)
     end
 end
 
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[7], '-inf', now, 'LIMIT', 0, 100)) do
-    redis.call('HDEL', KEYS[5], name)
-    redis.call('ZREM', KEYS[6], name)
-    redis.call('ZREM', KEYS[7], name)
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[9], '-inf', now, 'LIMIT', 0, 100)) do
+    redis.call('HDEL', KEYS[7], name)
+    redis.call('ZREM', KEYS[8], name)
+    redis.call('ZREM', KEYS[9], name)
 end
 
 for name, total in pairs(batch.known) do
-    if total > tonumber(redis.call('HGET', KEYS[5], name) or 0) then
+    if total > tonumber(redis.call('HGET', KEYS[7], name) or 0) then
         set_spent(name, total)
     end
 end
-local acknowledged = tonumber(redis.call('GET', KEYS[8]) or 0)
+local acknowledged = tonumber(redis.call('GET', KEYS[10]) or 0)
 if batch.sequence > acknowledged then
     acknowledged = batch.sequence
     for name, amount in pairs(batch.spent) do
-        set_spent(name, tonumber(redis.call('HGET', KEYS[5], name) or 0) + amount)
+        set_spent(name, tonumber(redis.call('HGET', KEYS[7], name) or 0) + amount)
     end
     for _, each_ in ipairs(batch.cooldowns) do
-        local known = redis.call('HGET', KEYS[2], each_[1])
+        local known = redis.call('HGET', KEYS[4], each_[1])
         if not known or tonumber(string.match(known, ' (%d+) ')) < now + each_[2] then
-            redis.call('HSET', KEYS[2], each_[1], string.format('%d %d %d', now, now + each_[2], each_[3]))
-            redis.call('PEXPIRE', KEYS[2], DAY)
+            redis.call('HSET', KEYS[4], each_[1], string.format('%d %d %d', now, now + each_[2], each_[3]))
+            redis.call('PEXPIRE', KEYS[4], DAY)
         end
     end
     if next(batch.spent) then
-        redis.call('SET', KEYS[8], acknowledged, 'PX', kept)
+        redis.call('SET', KEYS[10], acknowledged, 'PX', kept)
     end
 end
 
 -- Trials: one replica's at a time.
 
 local held = {}
-for backend, text in each(KEYS[3]) do
+for backend, text in each(KEYS[5]) do
     local by, till = string.match(text, '^(.*) (%d+)$')
     till = tonumber(till)
     local mine = by == me
     if till <= now or till > now + math.max(trial_lease, trial_offer) or (mine and batch.trials[backend] == nil) then
-        redis.call('HDEL', KEYS[3], backend)
+        redis.call('HDEL', KEYS[5], backend)
     elseif not mine then
         held[backend] = till - now
     elseif not batch.trials[backend] then
@@ -151,29 +168,29 @@ for backend, text in each(KEYS[3]) do
 end
 for backend, under_way in pairs(batch.trials) do
     if not held[backend] then
-        redis.call('HSET', KEYS[3], backend, me .. ' ' .. now + (under_way and trial_lease or trial_offer))
-        redis.call('PEXPIRE', KEYS[3], DAY)
+        redis.call('HSET', KEYS[5], backend, me .. ' ' .. now + (under_way and trial_lease or trial_offer))
+        redis.call('PEXPIRE', KEYS[5], DAY)
     end
 end
 
 -- Health.
 
 local cooldowns = {}
-for place, text in each(KEYS[2]) do
+for place, text in each(KEYS[4]) do
     local at, till, refused = string.match(text, '^(%d+) (%d+) (%d)$')
     if tonumber(till) <= now or tonumber(at) > now then
-        redis.call('HDEL', KEYS[2], place)
+        redis.call('HDEL', KEYS[4], place)
     else
         cooldowns[#cooldowns + 1] = { place, tonumber(till) - now, tonumber(refused) }
     end
 end
 
 local recovered_at, recovered = {}, {}
-for backend, text in each(KEYS[4]) do
+for backend, text in each(KEYS[6]) do
     local at, by = string.match(text, '^(%d+) (.*)$')
     at = tonumber(at)
     if at > now or now - at >= minute then
-        redis.call('HDEL', KEYS[4], backend)
+        redis.call('HDEL', KEYS[6], backend)
     else
         recovered_at[backend] = at
         if by ~= me and at >= since then
@@ -183,7 +200,7 @@ for backend, text in each(KEYS[4]) do
 end
 
 local seen, till, openings = {}, {}, {}
-siblings[#siblings + 1] = own
+siblings[#siblings + 1] = { at = now, failing = cjson.decode(ARGV[3]) }
 for _, record in ipairs(siblings) do
     if alive(record) then
         for backend, failing in pairs(record.failing) do
@@ -203,9 +220,9 @@ end
 -- What has been spent in all, where that has changed.
 
 local spent = {}
-local changed = redis.call('ZRANGEBYSCORE', KEYS[6], since, '+inf')
+local changed = redis.call('ZRANGEBYSCORE', KEYS[8], since, '+inf')
 for _, name in ipairs(changed) do
-    spent[name] = redis.call('HGET', KEYS[5], name) or '0'
+    spent[name] = redis.call('HGET', KEYS[7], name) or '0'
 end
 
 return cjson.encode({
