@@ -57,7 +57,8 @@ class InferenceRequest:
 
     `wants_usage` is whether the client itself asked for usage in the stream. `template` is what it says of the prompt,
     `prompt` what a deployment's template has made of its messages; `hops` are what other model groups are sent in its
-    place, by their names. `override` is what its client has set of the deployments of its own group.
+    place, by their names. `override` is what its client has set of the deployments of its own group. `moves_filtered`:
+    what a provider's content filter has cut off is a failure, since another model is meant to take it.
     """
 
     kind: Kind
@@ -70,6 +71,7 @@ class InferenceRequest:
     prompt: Prompt | None = None
     hops: Mapping[str, InferenceRequest] | None = None
     override: Override | None = None
+    moves_filtered: bool = False
 
 
 class StreamDecoder(Protocol):

@@ -17,7 +17,7 @@ from router.dialects.head import base_path, origin_of, post, whole
 from router.dialects.json_edit import prepend, replace_model
 from router.dialects.openai_stream import OpenAIStream, error_failure
 from router.dialects.prompt.completion import SUPPORT as TEXT
-from router.dialects.recognise import failure_of, is_error
+from router.dialects.recognise import failure_of, filtered, filtered_failure, is_error
 from router.dialects.support import CHAT, Support
 from router.dialects.usage import read_usage, text_bytes
 
@@ -64,11 +64,13 @@ class OpenAIDialect:
             raise UpstreamFailure(FailureKind.BAD_REPLY, "sent a reply that is no JSON object", status=200)
         if is_error(document):
             raise error_failure(document)
+        if request.moves_filtered and filtered(document.get("choices")):
+            raise filtered_failure()
         usage = read_usage(document.get("usage"))
         return Reply(body, usage) if usage is not None else Reply(body, None, text_bytes(document))
 
     def decoder(self, request: InferenceRequest, headers: Headers) -> StreamDecoder:
-        return OpenAIStream(request.wants_usage)
+        return OpenAIStream(request.wants_usage, request.moves_filtered)
 
     def failure(self, status: int, headers: Headers, body: bytes) -> UpstreamFailure:
         return failure_of(status, headers, body)

@@ -8,7 +8,15 @@ import orjson
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import Usage
-from router.dialects.recognise import error_body, has_openais_shape, is_error, kind_of, read_error
+from router.dialects.recognise import (
+    error_body,
+    filtered,
+    filtered_failure,
+    has_openais_shape,
+    is_error,
+    kind_of,
+    read_error,
+)
 from router.dialects.sse import EventSplitter, EventTooLarge, payload
 from router.dialects.usage import read_usage
 
@@ -28,6 +36,7 @@ class OpenAIStream:
         "_begin",
         "_end",
         "_finish_seen",
+        "_moves_filtered",
         "_splitter",
         "_wants_usage",
         "failure",
@@ -36,12 +45,13 @@ class OpenAIStream:
         "usage",
     )
 
-    def __init__(self, wants_usage: bool) -> None:
+    def __init__(self, wants_usage: bool, moves_filtered: bool = False) -> None:
         self.started = False
         self.finished = False
         self.failure: UpstreamFailure | None = None
         self.usage: Usage | None = None
         self._wants_usage = wants_usage
+        self._moves_filtered = moves_filtered
         self._splitter = EventSplitter()
         self._finish_seen = False
         self._begin = self._end = b""
@@ -140,8 +150,8 @@ class OpenAIStream:
             return self._bad("sent an event that is no JSON")
         if not isinstance(chunk, dict):
             return self._bad("sent an event that is no JSON object")
-        if is_error(chunk):
-            self.failure = error_failure(chunk)
+        self.failure = self._failure_in(chunk)
+        if self.failure is not None:
             return b""
         usage = read_usage(chunk.get("usage"))
         if usage is not None:
@@ -161,6 +171,13 @@ class OpenAIStream:
             elif choice.get("text") or any((choice.get("delta") or {}).get(name) for name in _CONTENT):
                 self.started = True
         return text
+
+    def _failure_in(self, chunk: dict[str, Any]) -> UpstreamFailure | None:
+        if is_error(chunk):
+            return error_failure(chunk)
+        if self._moves_filtered and not self.started and filtered(chunk.get("choices")):
+            return filtered_failure()
+        return None
 
     def _bad(self, message: str) -> bytes:
         self.failure = UpstreamFailure(FailureKind.BAD_REPLY, message)

@@ -22,6 +22,8 @@ OPENAIS_CODES: Mapping[FailureKind, str] = {
 }
 MODEL_NOT_FOUND_CODE = "model_not_found"
 """OpenAI's, on a 404, and on the 403 of a project that may not use the model."""
+FILTERED = "content_filter"
+"""The `finish_reason` of a reply that a content filter has cut off."""
 QUOTA_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
 
 TEXT_STATUSES = (400, 413, 422)
@@ -82,6 +84,18 @@ class ErrorBody(NamedTuple):
 def is_error(document: Mapping[str, Any]) -> bool:
     """Whether the document, which came with a success's status, is an error all the same."""
     return bool(document.get("error")) or document.get("object") == "error"
+
+
+def filtered(choices: Any) -> bool:
+    """Whether a provider's content filter has cut off one of a reply's `choices`."""
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("finish_reason") == FILTERED for choice in choices
+    )
+
+
+def filtered_failure() -> UpstreamFailure:
+    """What that is where another model is meant to take the request."""
+    return UpstreamFailure(FailureKind.CONTENT_POLICY, "cut off by its content filter", status=400)
 
 
 def read_error(document: Any) -> ErrorBody:

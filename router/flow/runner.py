@@ -80,6 +80,8 @@ class Runner:
             routes = with_group(routes, group)
         failover = Failover(route, group, routes.catalogue, self._rng, self._rejected)
         served_by = group
+        if group.policy.content_policy_fallbacks:
+            request.moves_filtered = True
         if record.trace is not None and record.trace.content:
             record.trace.asked = request.raw
             exchange = Copying(exchange, record.trace)

@@ -33,6 +33,10 @@ FINISH = chunk({}, "stop")
 IN_BAND = event({"error": {"message": "overloaded", "type": "server_error", "code": None}})
 REPLY = orjson.dumps({"choices": [{"index": 0, "message": {"content": "".join(WORDS)}}], "usage": USAGE})
 
+FILTERED = orjson.dumps(
+    {"choices": [{"index": 0, "message": {"content": "Once "}, "finish_reason": "content_filter"}], "usage": USAGE}
+)
+
 
 def words(*texts: str) -> bytes:
     return b"".join(chunk({"content": text}) for text in texts)
@@ -83,6 +87,9 @@ STREAMS: Mapping[str, Script] = MappingProxyType(
         "stalls after content": stream(ROLE, words("Once "), ending=Ending.SILENT),
         "error after content": stream(ROLE, words("Once "), (0.5, words("upon ") + IN_BAND), DONE),
         "garbage after content": stream(ROLE, words("Once "), (0.5, b"data: [1]\n\n")),
+        "cut off by a filter": stream(ROLE, chunk({}, "content_filter"), DONE, whole=True),
+        "cut off by a filter in the middle": stream(
+            ROLE, words("Once "), chunk({}, "content_filter"), DONE, whole=True),
         "unasked reply": reply(REPLY),
     }
 )  # fmt: skip
@@ -92,6 +99,7 @@ WHOLES: Mapping[str, Script] = MappingProxyType(
         "without usage": reply(b'{"choices":[]}', whole=True),
         "slow": replace(reply(REPLY, whole=True), pieces=((2.0, REPLY),)),
         "error with status 200": reply(b'{"error":{"message":"overloaded"}}'),
+        "cut off by a filter": reply(FILTERED, whole=True),
         "garbage": reply(b"<html>"),
         "no object": reply(b"[]"),
         "truncated": replace(reply(REPLY[:30]), ending=Ending.RESET),
