@@ -30,6 +30,9 @@ from tests.state.replicas import LedgerMedium
 BRIEF = Lifetimes(lease=0.6, minute=1.8, trial=0.8, offer=0.4, sequence=60.0)
 """Seconds, as Redis has a clock of its own."""
 
+PATIENCE = 10.0
+"""Seconds: what a busy machine needs is no business of the contract."""
+
 SERVERS: dict[str, Callable[[Path], AbstractContextManager[RedisServer]]] = {
     "redis": redis_server,
     "password": redis_password,
@@ -105,7 +108,7 @@ async def setting(place: str | RedisServer, request: pytest.FixtureRequest) -> A
         with place.admin() as admin:
             admin.flushall()
         address = parse_redis_url(place.url)
-        media = [RedisMedium(lambda: connect(address), "router", kept) for _ in range(3)]
+        media = [RedisMedium(lambda: connect(address, PATIENCE, PATIENCE), "router", kept) for _ in range(3)]
     else:
         fake = fakeredis.FakeServer()
         media = [RedisMedium(lambda: fakeredis.FakeAsyncRedis(server=fake), "router", kept) for _ in range(3)]

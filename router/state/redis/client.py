@@ -1,6 +1,6 @@
 """Connections to one Redis, to the master that sentinels name, or to a cluster.
 
-No call waits longer than COMMAND_TIMEOUT, none is repeated by the client itself: what failed is told, and the exchange
+No call waits longer than its timeout, none is repeated by the client itself: what failed is told, and the exchange
 decides when to ask again.
 """
 
@@ -26,13 +26,15 @@ MOST_CONNECTIONS = 1000
 Client = Redis | RedisCluster
 
 
-def connect(address: RedisAddress) -> Client:
+def connect(
+    address: RedisAddress, connect_timeout: float = CONNECT_TIMEOUT, command_timeout: float = COMMAND_TIMEOUT
+) -> Client:
     """A client that connects once it is used."""
     options: dict[str, Any] = {
         "username": address.user,
         "password": address.password,
-        "socket_connect_timeout": CONNECT_TIMEOUT,
-        "socket_timeout": COMMAND_TIMEOUT,
+        "socket_connect_timeout": connect_timeout,
+        "socket_timeout": command_timeout,
         "socket_keepalive": True,
         "protocol": 2,
         "max_connections": MOST_CONNECTIONS,
@@ -46,8 +48,8 @@ def connect(address: RedisAddress) -> Client:
         own = {
             "username": address.options.get("sentinel_user"),
             "password": address.options.get("sentinel_password"),
-            "socket_connect_timeout": CONNECT_TIMEOUT,
-            "socket_timeout": COMMAND_TIMEOUT,
+            "socket_connect_timeout": connect_timeout,
+            "socket_timeout": command_timeout,
             "retry": Retry(NoBackoff(), 0),
             **_tls(address),
         }
