@@ -17,13 +17,12 @@ from typing import NamedTuple
 from router.access import keys_of
 from router.config.change import fixed_settings
 from router.config.load import Config
-from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import ConfigError
 from router.core.events import Finished
 from router.core.redis_address import parse_redis_url
 from router.core.routes import Routes
-from router.dialects.azure import EntraOptions, options_of
+from router.dialects.azure import EntraOptions
 from router.dialects.registry import dialects
 from router.dialects.sagemaker import SIGNED
 from router.edge.auth import Authenticator, Key
@@ -55,7 +54,8 @@ from router.templates.renderer import TemplateRenderer
 from router.upstream.aws import AwsUpstream
 from router.upstream.base import GUARDED, Upstream
 from router.upstream.client import HttpUpstream
-from router.upstream.entra import EntraTokens, SignIn
+from router.upstream.entra import EntraTokens, SignIn, identities
+from router.upstream.exact import ExactCounter, can_count
 from router.upstream.figures import figures
 from router.upstream.guard import GuardedUpstream
 from router.upstream.inprocess import MockUpstream
@@ -141,9 +141,10 @@ class App:
             Prompter(self._templates),
         )
         self._prober = Prober(self._upstreams, store, observe, clock, rng)
+        self._counter = ExactCounter() if can_count() else None
         self._auth = auth = Authenticator(self._keys, lambda: datetime.now(UTC).date())
         self._service = service = Service(
-            Inference(runner, auth, clock),
+            Inference(runner, auth, clock, self._counter),
             observe,
             self.log.unforeseen,
             clock,
@@ -208,6 +209,8 @@ class App:
         if self._strict is not None:
             self._background.append(asyncio.create_task(self._strict.run()))
         self._entra.start()
+        if self._counter is not None:
+            self._counter.start(self._store.routes.catalogue.encodings())
         if self._shift is not None:
             port = self._listener.share(self._shift.sockets)
         else:
@@ -257,6 +260,8 @@ class App:
         if self._background:
             await asyncio.wait(self._background)
         await self._entra.stop()
+        if self._counter is not None:
+            await self._counter.stop()
         for upstream in {id(item): item for item in self._upstreams.values()}.values():
             await upstream.close()
         await self._templates.close()
@@ -307,11 +312,3 @@ def tracing_of(config: Config, rng: Random, log: Log) -> Tracing | None:
     sys.setswitchinterval(SWITCH_SECONDS)
     sender = OtlpSender(settings.endpoint, headers, settings.service_name, settings.timeout)
     return Tracing(sender, settings.sample_ratio, settings.content, rng, log.traces)
-
-
-def identities(catalogue: Catalogue) -> list[EntraOptions]:
-    """Whom to sign in with Entra ID."""
-    groups = (*catalogue.groups.values(), *catalogue.wildcards)
-    deployments = [deployment for group in groups for tier in group.tiers for deployment in tier]
-    found = [options_of(deployment).entra for deployment in deployments if deployment.provider == "azure"]
-    return [identity for identity in found if identity is not None]

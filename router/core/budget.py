@@ -7,9 +7,16 @@ and what it really cost is spent.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import floor
 
-from router.core.types import Budget
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """US dollars that may be spent in each `period` (seconds, counted from 1970 on; None: in all)."""
+
+    dollars: float
+    period: float | None = None
 
 
 class Spending:

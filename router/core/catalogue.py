@@ -51,6 +51,11 @@ class Catalogue:
         """What a client may ask for by name: model names and aliases, sorted; patterns are none."""
         return sorted({*self.groups, *self.aliases})
 
+    def encodings(self) -> set[str]:
+        """The vocabularies by which prompts may have to be counted."""
+        groups = [group for group in self.groups.values() if group.counted is not None]
+        return {deployment.encoding for group in groups for tier in group.tiers for deployment in tier} - {""}
+
     def close_names(self, model: str) -> list[str]:
         """Up to three names like `model`, the closest first."""
         if len(model) > _LONGEST_NAME:

@@ -27,7 +27,7 @@ class Expectation(NamedTuple):
 
 
 def expectation(request: RouteRequest, view: Snapshot, model_name: str) -> Expectation:
-    prompt = float(request.estimate.prompt_tokens)
+    prompt = float(view.prompt_tokens(request, model_name))
     usual = view.cached.get(model_name)
     cached = 0.0 if usual is None or usual.value is None else prompt * usual.value
     output = 0.0 if request.kind == "embedding" else view.expected_output(request, model_name)

@@ -88,3 +88,28 @@ class LineFit:
         if not self._n:
             return None
         return max(self._fixed + self._slope * x, 0.0)
+
+
+class Correction:
+    """How many times its estimate something really is, as a ratio of two running means.
+
+    What is small counts for little, since a fixed part on top of it (a provider's own system prompt) says nothing about
+    what is large; and `BELIEF` more is taken to be as estimated, so that a few samples do not decide.
+    """
+
+    BELIEF = 500.0
+    SAMPLES = 50.0
+
+    __slots__ = ("_estimated", "_real", "value")
+
+    def __init__(self) -> None:
+        self._estimated = Ewma(self.SAMPLES)
+        self._real = Ewma(self.SAMPLES)
+        self.value = 1.0
+
+    def add(self, corrected: float, real: float) -> None:
+        """`corrected` is what was expected, with this correction in it."""
+        self._estimated.add(corrected / self.value)
+        self._real.add(real)
+        belief = self.BELIEF
+        self.value = ((self._real.value or 0.0) + belief) / ((self._estimated.value or 0.0) + belief)

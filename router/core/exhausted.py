@@ -106,6 +106,11 @@ def _never_sent(
         if at_limit or all(rate_limited(item) for item in resting):
             return RouterError(429, "rate_limit_exceeded", told, type="rate_limit_error", retry_after=wait)
         return RouterError(503, "no_deployment_available", told, type="api_error", retry_after=wait)
+    if Reason.CONTEXT_WINDOW in reasons:
+        told = (
+            f"{group.name}: the prompt and the output asked for are longer than the context window of every deployment"
+        )
+        return RouterError(400, "context_length_exceeded", told, param="messages", should_retry=False)
     if Reason.TAGS in reasons:
         told = f"{group.name}: no deployment of this model has the tags that the request asks for"
         return RouterError(400, "no_deployment_with_tags", told, param="tags")

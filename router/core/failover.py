@@ -14,62 +14,28 @@ serves the simulator. The rules it keeps:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from enum import StrEnum
 from random import Random
-from typing import NamedTuple
 
 from router.core.catalogue import Catalogue
 from router.core.choice import choose
-from router.core.errors import FailureKind, RouterError, UpstreamFailure
+from router.core.errors import FailureKind, UpstreamFailure
 from router.core.exhausted import FailedAttempt, exhausted_error, rate_limited
-from router.core.filters import FILTERS, Reason, context_window
+from router.core.filters import FILTERS, Filter, Reason, context_window
 from router.core.hedging import short_of_quota
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection
 from router.core.retry import Action, Health, Verdict, backoff, judge
 from router.core.retry_budget import Draw, is_free, unproven
+from router.core.room import Room, by_room, room
+from router.core.steps import FallbackKind as FallbackKind
+from router.core.steps import Step as Step
+from router.core.steps import Stop as Stop
+from router.core.steps import Try as Try
+from router.core.steps import Wait as Wait
 from router.core.types import ModelGroup, RouteRequest
 
 TOO_SHORT = 0.002
 """Seconds before the deadline in which nothing is begun any more: event loops round to milliseconds."""
-
-
-class Try(NamedTuple):
-    """Send to this candidate now. `counts` is whether a failure may count against its breaker, `draw` what the attempt
-    is to the group's retry budget."""
-
-    group: ModelGroup
-    candidate: Candidate
-    counts: bool
-    draw: Draw
-
-
-class Wait(NamedTuple):
-    """Do nothing for that long, then ask again."""
-
-    seconds: float
-
-
-class Stop(NamedTuple):
-    """Nothing is left to do: this is the answer.
-
-    `full`: the group's candidates that would serve the request but for a limit or a 429, where nothing has been sent.
-    """
-
-    error: RouterError
-    full: Sequence[Candidate] = ()
-
-
-Step = Try | Wait | Stop
-
-
-class FallbackKind(StrEnum):
-    """Why another group took over. Doubles as the bounded metric label `kind`."""
-
-    GENERAL = "general"
-    CONTEXT_WINDOW = "context_window"
-    CONTENT_POLICY = "content_policy"
-
 
 _FALLBACK_KINDS = {
     Action.CONTEXT_WINDOW_FALLBACK: FallbackKind.CONTEXT_WINDOW,
@@ -96,6 +62,8 @@ class Failover:
     _retries: int
     _action: Action
     _first_rejections: Sequence[Rejection] = ()
+    _outgrown: int | None = None
+    _needed = 0
 
     def __init__(
         self,
@@ -128,11 +96,15 @@ class Failover:
                 return self._stop(view, deadline=True)
             if self.attempts >= self._max_attempts:
                 return self._stop(view)
+            if self._outgrown is not None:
+                step = self._larger(view, self._outgrown)
+                if step is not None:
+                    return step
             if self._attempts_here <= self._retries and self._action in _STAY:
                 step = self._stay(view)
                 if step is not None:
                     return step
-            group = self._fallback_group()
+            group = self._fallback_group(view)
             if group is not None:
                 self.fallback = _FALLBACK_KINDS.get(self._action, FallbackKind.GENERAL)
                 self._enter(group)
@@ -156,6 +128,9 @@ class Failover:
         self._waited = False
         if verdict.action in _FALLBACK_KINDS:
             self._opened.add(verdict.action)
+        if verdict.action is Action.CONTEXT_WINDOW_FALLBACK:
+            self._outgrown = deployment.context_window
+            self._needed = max(self._needed, (deployment.context_window or 0) + 1)
         if verdict.health in _BREAKER_FAILURES:
             self._counted = True
         if verdict.action is Action.NEVER_SAME and verdict.health is not Health.COOL_KEY_LONG:
@@ -192,6 +167,7 @@ class Failover:
         self._waited = False
         self._counted = False
         self._filters = FILTERS
+        self._outgrown = None
         retries = self.request.num_retries
         self._retries = group.policy.num_retries if retries is None else retries
 
@@ -203,11 +179,18 @@ class Failover:
             return self._retry(view, chosen) if self._attempts_here else self._begin(chosen, Draw.REQUEST)
         if self._attempts_here:
             return self._repeat(view)
-        if any(rejection.reason is Reason.CONTEXT_WINDOW for rejection in rejections):
+        too_large = [each.candidate for each in rejections if each.reason is Reason.CONTEXT_WINDOW]
+        if too_large:
             self._action = Action.CONTEXT_WINDOW_FALLBACK
             self._opened.add(self._action)
-            self._passed_over = self.group
+            if any(self._only_seems(candidate, view) for candidate in too_large):
+                self._passed_over = self.group
         return None
+
+    def _only_seems(self, candidate: Candidate, view: Snapshot) -> bool:
+        """Whether nobody has counted that the prompt is too large for `candidate`."""
+        tokens = view.prompt_tokens(self.request, candidate.deployment.model_name)
+        return room(self.request, candidate.deployment, tokens) is not Room.TOO_LARGE
 
     def _retry(self, view: Snapshot, chosen: Candidate) -> Step | None:
         """On `chosen`, who has not been tried; but first on somebody who is known to be well, which is free."""
@@ -221,6 +204,15 @@ class Failover:
             return self._begin(chosen, Draw.PAID)
         self.denied = self.group.name
         return None
+
+    def _larger(self, view: Snapshot, window: int) -> Step | None:
+        """A deployment of this group with a larger window than the one that was too small."""
+        self._outgrown = None
+        filters = (*self._filters, _larger_than(window))
+        chosen = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        if chosen is None or not (is_free(chosen, view.now) or view.affords_retry(self.group)):
+            return None
+        return self._begin(chosen, Draw.FREE if is_free(chosen, view.now) else Draw.PAID)
 
     def _repeat(self, view: Snapshot) -> Step | None:
         seconds = chosen = None
@@ -255,7 +247,7 @@ class Failover:
         named = self._action is Action.ELSEWHERE and last.retry_after is not None
         if frees_in > 0.0 and not named and last.kind is not FailureKind.RATE_LIMITED:
             return None  # a breaker has opened, and nobody named a time to come back
-        if frees_in > 0.0 and self._fallback_group() is not None:
+        if frees_in > 0.0 and self._fallback_group(view) is not None:
             return None  # somebody else can serve now
         seconds = frees_in + backoff(self._repeats, self._rng.random())
         return seconds if view.now + seconds < self.request.deadline else None
@@ -277,25 +269,35 @@ class Failover:
 
     # From group to group.
 
-    def _fallback_group(self) -> ModelGroup | None:
-        """The next group, not yet visited, of the lists that the last verdict opens."""
-        for name in self._fallback_names():
-            group = self._catalogue.resolve(name)
-            if group is not None and group.name not in self._visited:
-                return group
-        return None
+    def _fallback_group(self, view: Snapshot) -> ModelGroup | None:
+        """The next group, not yet visited, of the lists that the last verdict opens. Among those for prompts that are
+        too long, the one with the smallest window that has room goes first."""
+        if self._action in (Action.GIVE_UP, Action.STOP):
+            return None
+        if Action.CONTEXT_WINDOW_FALLBACK in self._opened:
+            own = self.request.context_window_fallbacks
+            groups = self._unvisited(self.first.policy.context_window_fallbacks if own is None else own)
+            if groups:
+                return groups[0] if len(groups) == 1 else by_room(groups, self._tokens(view))[0]
+        return next(iter(self._unvisited(self._fallback_names())), None)
+
+    def _unvisited(self, names: Sequence[str]) -> list[ModelGroup]:
+        groups = [group for name in names if (group := self._catalogue.resolve(name)) is not None]
+        return [group for group in groups if group.name not in self._visited]
+
+    def _tokens(self, view: Snapshot) -> int:
+        """What a window must have room for: as counted or estimated, and more than any that was too small."""
+        request = self.request
+        counts = (request.counts or {}).values()
+        prompt = max(counts, default=view.prompt_tokens(request, self.first.name))
+        return max(prompt + (request.max_output or 0), self._needed)
 
     def _fallback_names(self) -> tuple[str, ...]:
-        """The general list, and before it those that any verdict so far has opened."""
-        if self._action in (Action.GIVE_UP, Action.STOP):
-            return ()
+        """The general list, and before it that for refused prompts where a verdict has opened it."""
         request, policy = self.request, self.first.policy
         names = policy.fallbacks if request.fallbacks is None else request.fallbacks
         if Action.CONTENT_POLICY_FALLBACK in self._opened:
             names = (*policy.content_policy_fallbacks, *names)
-        if Action.CONTEXT_WINDOW_FALLBACK in self._opened:
-            own = request.context_window_fallbacks
-            names = (*(policy.context_window_fallbacks if own is None else own), *names)
         return names
 
     def _stop(self, view: Snapshot, *, deadline: bool = False) -> Stop:
@@ -306,3 +308,11 @@ class Failover:
         )
         untried = () if self.attempts or deadline else rejections  # so that ALREADY_TRIED means held
         return Stop(error, [each.candidate for each in untried if rate_limited(each) or each.reason is _HELD])
+
+
+def _larger_than(window: int) -> Filter:
+    def too_small(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
+        own = candidate.deployment.context_window
+        return Reason.CONTEXT_WINDOW if own is None or own <= window else None
+
+    return too_small

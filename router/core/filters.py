@@ -7,11 +7,8 @@ from enum import StrEnum
 
 from router.core.limits import shortage
 from router.core.load import Candidate, Snapshot
+from router.core.room import room
 from router.core.types import RouteRequest
-
-WINDOW_DOUBT = 1.5
-"""An estimated prompt of this many windows is moved to a larger window; a smaller one is left to upstream's
-judgement."""
 
 
 class Reason(StrEnum):
@@ -75,8 +72,10 @@ def cooldown(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Rea
 
 
 def context_window(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
-    window = candidate.deployment.context_window
-    if window is None or request.estimate.prompt_tokens < WINDOW_DOUBT * window:
+    """Prompt and wanted output do not fit its window, or so it seems."""
+    deployment = candidate.deployment
+    window = deployment.context_window
+    if window is None or room(request, deployment, view.prompt_tokens(request, deployment.model_name)).fits:
         return None
     return Reason.CONTEXT_WINDOW
 
@@ -107,5 +106,9 @@ def is_fit(request: RouteRequest, candidate: Candidate, view: Snapshot) -> bool:
         and (breaker.open_until is None or breaker.admits(view.now))
         and ((deployment.limits is None and not load.heard) or limits(request, candidate, view) is None)
         and (load.keys[load.next_key].until <= view.now or load.usable_key(view.now) is not None)
-        and (window is None or request.estimate.prompt_tokens < WINDOW_DOUBT * window)
+        and (
+            window is None
+            or (request.size is not None and request.size <= window)
+            or context_window(request, candidate, view) is None
+        )
     )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from router.core.breaker import Breaker
-from router.core.estimators import Ewma
+from router.core.estimators import Correction, Ewma
 from router.core.latency import Latency
 from router.core.limits import Meter
 from router.core.quota import Quota
@@ -119,6 +119,7 @@ class Candidate(NamedTuple):
 
 _NOTHING: Mapping[str, Ewma] = MappingProxyType({})
 _NO_POLICIES: Mapping[str, RoutingPolicy] = MappingProxyType({})
+_UNCORRECTED: Mapping[str, Correction] = MappingProxyType({})
 _NO_BUDGETS: Mapping[str, RetryBudget] = MappingProxyType({})
 _NO_HEDGES: Mapping[str, Hedges] = MappingProxyType({})
 
@@ -128,13 +129,13 @@ class Snapshot:
     others were last heard.
 
     By model name: `turns` are the groups' virtual times for round-robin, `outputs` their usual output in tokens,
-    `cached` the share of their prompt tokens that upstream usually has in its cache, `policies` what was configured,
-    `budgets` the groups' retry budgets; a group without one may retry as it likes. `hedges` are there for groups
-    that hedge.
+    `prompts` their prompts' tokens as a multiple of the estimate, `cached` the share of those that upstream usually has
+    in its cache, `policies` what was configured, `budgets` the groups' retry budgets; a group without one may retry as
+    it likes. `hedges` are there for groups that hedge.
     """
 
     __slots__ = ("_asked", "_asked_of", "_tokens", "budgets", "cached", "heard_at", "hedges", "live", "now", "outputs",
-                 "policies", "tiers_of", "turns")  # fmt: skip
+                 "policies", "prompts", "tiers_of", "turns")  # fmt: skip
 
     def __init__(
         self,
@@ -148,8 +149,10 @@ class Snapshot:
         live: int = 1,
         heard_at: float = float("-inf"),
         hedges: Mapping[str, Hedges] = _NO_HEDGES,
+        prompts: Mapping[str, Correction] = _UNCORRECTED,
     ) -> None:
         self.now = now
+        self.prompts = prompts
         self.tiers_of = tiers_of
         self.turns = turns
         self.outputs = outputs
@@ -189,14 +192,20 @@ class Snapshot:
         same of every candidate."""
         if self._asked is not request or self._asked_of != model_name:
             self._asked, self._asked_of = request, model_name
-            self._tokens = request.estimate.prompt_tokens + ceil(self.expected_output(request, model_name))
+            self._tokens = self.prompt_tokens(request, model_name) + ceil(self.expected_output(request, model_name))
         return self._tokens
 
     def expect(self, request: RouteRequest, model_name: str) -> Estimate:
         """The same as what a lease reserves."""
-        estimate = request.estimate
-        output = self.tokens(request, model_name) - estimate.prompt_tokens
-        return estimate if output == estimate.output_tokens else Estimate(estimate.prompt_tokens, output)
+        prompt = self.prompt_tokens(request, model_name)
+        return Estimate(prompt, self.tokens(request, model_name) - prompt)
+
+    def prompt_tokens(self, request: RouteRequest, model_name: str) -> int:
+        """Prompt tokens to expect of `request`: its estimate, corrected by what the model's replies have reported."""
+        ratio = self.prompts.get(model_name)
+        if ratio is None or request.counts is not None:
+            return request.estimate.prompt_tokens
+        return round(request.estimate.prompt_tokens * ratio.value)
 
     def expected_output(self, request: RouteRequest, model_name: str) -> float:
         """Output tokens to expect of `request`: what the model usually gives, capped by what the request allows."""

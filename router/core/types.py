@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from router.core.budget import Budget as Budget
+from router.core.encodings import encoding_of
 from router.core.grants import Grants
 from router.core.hashing import hash_of
 from router.core.prices import UNKNOWN
@@ -69,14 +71,6 @@ NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """US dollars that may be spent in each `period` (seconds, counted from 1970 on; None: in all)."""
-
-    dollars: float
-    period: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class LimitSubject:
     """Whose limits they are. What is used is counted by `name`: a backend's, or `key:` and a client key's."""
 
@@ -122,6 +116,8 @@ class Deployment:
     base_model: str = ""
     transient: bool = False
     guard: Grants | None = field(default=None, repr=False)
+    encoding: str = field(default="", init=False, repr=False, compare=False)
+    """OpenAI's vocabulary that its prompts can be counted by exactly; empty: by none."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tls: TLS = NO_TLS
     tags: frozenset[str] = frozenset()
@@ -148,6 +144,7 @@ class Deployment:
         if not self.backend:
             object.__setattr__(self, "backend", backend_of(self))
         object.__setattr__(self, "place", hash_of(self.backend))
+        object.__setattr__(self, "encoding", encoding_of(self.provider, self.base_model or self.model))
         object.__setattr__(self, "dialect", self.provider if self.template is None else self.provider + PROMPTED)
         limits = Limits(self.rpm, self.tpm, self.max_parallel_requests, self.strict)
         if limits != NO_LIMITS:
@@ -250,6 +247,17 @@ class ModelGroup:
     name: str
     tiers: tuple[tuple[Deployment, ...], ...]
     policy: RoutingPolicy = RoutingPolicy()
+    window: int | None = field(default=None, init=False, repr=False, compare=False)
+    """The largest context window in it; None where one is unknown."""
+    counted: int | None = field(default=None, init=False, repr=False, compare=False)
+    """The smallest of those whose prompts can be counted exactly; None without any."""
+
+    def __post_init__(self) -> None:
+        members = [deployment for tier in self.tiers for deployment in tier]
+        windows = [deployment.context_window for deployment in members]
+        exact = [each.context_window for each in members if each.encoding and each.context_window is not None]
+        object.__setattr__(self, "window", None if None in windows else max(filter(None, windows), default=None))
+        object.__setattr__(self, "counted", min(exact, default=None))
 
     def __hash__(self) -> int:
         return hash(self.name)
@@ -284,7 +292,9 @@ class RouteRequest(NamedTuple):
     allows; None where it does not say. `key` names the client's key, and `priority` is its place in a queue. `affinity`
     gives what requests that belong together have in common, and is called only where somebody wants to know.
     `hurried`: the client set a shorter deadline than the model has. `payer` is whose budget pays, None without one;
-    `prices` are the client's own, which go before those of the deployment as far as they are known."""
+    `prices` are the client's own, which go before those of the deployment as far as they are known. `size` is more
+    tokens than prompt and wanted output can come to, None where who knows; `counts` are exact prompt tokens, by the
+    vocabulary they were counted by."""
 
     kind: Kind
     model: str
@@ -302,3 +312,5 @@ class RouteRequest(NamedTuple):
     hurried: bool = False
     payer: LimitSubject | None = None
     prices: Prices | None = None
+    size: int | None = None
+    counts: Mapping[str, int] | None = None

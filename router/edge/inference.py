@@ -12,13 +12,14 @@ from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import RouterError
 from router.core.events import Finished
-from router.core.tokens import estimate, max_output
+from router.core.tokens import max_output, measure
 from router.core.types import Kind, ModelGroup, Principal, RouteRequest
 from router.dialects.base import InferenceRequest
 from router.dialects.json_edit import DuplicateKey, refuse_duplicates
 from router.edge.affinity import affinity_of
 from router.edge.auth import Authenticator, may_use
 from router.edge.body import RequestBody
+from router.edge.counting import Counter, counted
 from router.edge.hops import hops_of
 from router.edge.overrides import override_of, own_group, prices_of, refuse_unless_azure
 from router.edge.parameters import RouterParameters, bad, check, take_own
@@ -33,8 +34,10 @@ _NONE_GIVEN = RouterParameters()
 class Inference:
     """Serves every kind of inference request. Raises RouterError for whatever the client is to be told."""
 
-    def __init__(self, runner: Runner, auth: Authenticator, clock: Clock) -> None:
+    def __init__(self, runner: Runner, auth: Authenticator, clock: Clock, counter: Counter | None = None) -> None:
+        """`counter` counts prompts exactly; None: nobody does."""
         self._runner = runner
+        self._counter = counter
         self._auth = auth
         self._clock = clock
 
@@ -57,6 +60,8 @@ class Inference:
             raw = await body()
             record.waited = self._clock() - began
         request, route, group = understand(self._runner.catalogue, principal, kind, headers, raw, record, began)
+        if self._counter is not None and group.counted is not None and (route.size or 0) > group.counted:
+            route = await counted(route, request, group, self._counter)
         if principal.subject is None:
             await self._runner.run(request, route, group, exchange, record)
         else:
@@ -122,11 +127,12 @@ def _route(
     timeout = own.timeout or header_timeout(headers)
     timeout = allowed if timeout is None or timeout > allowed else timeout
     most = max_output(request.body)
+    expected, size = measure(request.raw, request.body, most, group.tiers[0][0] if group.tiers else None)
     return RouteRequest(
         request.kind,
         request.body["model"],
         request.stream,
-        estimate(len(request.raw), most),
+        expected,
         began + timeout,
         own.num_retries,
         fallbacks,
@@ -139,6 +145,7 @@ def _route(
         timeout < allowed,
         None if principal.subject is None or principal.subject.budget is None else principal.subject,
         prices_of(own.overrides) if own.overrides else None,
+        size,
     )
 
 

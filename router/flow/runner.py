@@ -281,7 +281,7 @@ class Runner:
             reply = dialect.reply(request, headers, body)
             if request.stream:
                 raise UpstreamFailure(FailureKind.BAD_REPLY, "sent no event stream", status=status)
-            book(record, route, deployment, reply.usage, ceil(reply.text / BYTES_PER_TOKEN))
+            book(record, route, deployment, reply.usage, lease.estimate, ceil(reply.text / BYTES_PER_TOKEN))
             exchange.reply(reply.body, record, headers)
             return
         if not request.stream:
@@ -294,7 +294,7 @@ class Runner:
         finally:
             if relay.committed_at is not None:
                 record.first_token = relay.committed_at - began
-                book(record, route, deployment, decoder.usage, relay.events)
+                book(record, route, deployment, decoder.usage, lease.estimate, relay.events)
         if failure is not None:
             raise failure
 

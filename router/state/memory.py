@@ -8,7 +8,7 @@ from router.core.budget import Spending
 from router.core.catalogue import Catalogue
 from router.core.clock import Clock
 from router.core.errors import FailureKind
-from router.core.estimators import Ewma
+from router.core.estimators import Correction, Ewma
 from router.core.events import Cooled, Observer, Recovered
 from router.core.hedging import Hedges
 from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
@@ -47,6 +47,7 @@ class MemoryStore:
         self._turns: dict[str, float] = {}
         self._outputs: dict[str, Ewma] = {}
         self._cached: dict[str, Ewma] = {}
+        self._prompts: dict[str, Correction] = {}
         self._meters: dict[str, Meter] = {}
         self._budgets: dict[str, RetryBudget] = {}
         self._hedges: dict[str, Hedges] = {}
@@ -86,7 +87,7 @@ class MemoryStore:
             routes = self.routes
         return Snapshot(
             self._clock(), routes.tiers, self._turns, self._outputs, self._cached, routes.policies, self._budgets,
-            self.live, self.heard_at, self._hedges,
+            self.live, self.heard_at, self._hedges, self._prompts,
         )  # fmt: skip
 
     def candidates(self) -> Iterator[Candidate]:
@@ -226,6 +227,7 @@ class MemoryStore:
             output, cached = self._outputs.get(name), self._cached.get(name)
             if output is None or cached is None:
                 output, cached = self._outputs[name], self._cached[name] = Ewma(OUTPUT_SAMPLES), Ewma(OUTPUT_SAMPLES)
+            self._prompts.setdefault(name, Correction()).add(lease.estimate.prompt_tokens, usage.prompt_tokens)
             output.add(usage.completion_tokens)
             cached.add(usage.cached_tokens / max(usage.prompt_tokens, 1))
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
+from router.core.catalogue import Catalogue
 from router.core.clock import Clock
-from router.dialects.azure import EntraOptions
+from router.dialects.azure import EntraOptions, options_of
 
 AHEAD = 300.0
 """Seconds before its end at which a token is renewed, or half of its life where that is shorter."""
@@ -53,6 +54,14 @@ def sign_in(identity: EntraOptions) -> SignIn:
     }
     machine = DefaultAzureCredential(**{name: value for name, value in options.items() if value})
     return lambda: machine.get_token(identity.scope)
+
+
+def identities(catalogue: Catalogue) -> list[EntraOptions]:
+    """Whom to sign in with Entra ID."""
+    groups = (*catalogue.groups.values(), *catalogue.wildcards)
+    deployments = [deployment for group in groups for tier in group.tiers for deployment in tier]
+    found = [options_of(deployment).entra for deployment in deployments if deployment.provider == "azure"]
+    return [identity for identity in found if identity is not None]
 
 
 class EntraTokens:

@@ -134,7 +134,7 @@ def test_true_usage_takes_the_place_of_the_estimate() -> None:
     place = world(tpm=1000)
     lease = send(place)
     assert headroom(place.candidate("a"), START) == pytest.approx(1.0 - 110 / 1000)
-    settle(place, lease, used(300, 400))
+    settle(place, lease, used(10, 690))
     assert headroom(place.candidate("a"), START) == pytest.approx(1.0 - 700 / 1000)
     assert why(place, tokens=201, max_output=100) is Reason.TPM
     assert why(place, tokens=200, max_output=100) is None

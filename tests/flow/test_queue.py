@@ -261,7 +261,7 @@ async def test_who_waits_behind_does_not_take_what_those_ahead_wait_for() -> Non
     await router.ask_all("large", tokens=90, kind="completion")
     await router.ask_all("small", tokens=10)
     assert router.waiting() == ["large", "small"]
-    router.all[1].answered()
+    router.all[1].answered(reply(prompt=50, completion=0))
     await settled()
     assert router.waiting() == ["large"]
 
