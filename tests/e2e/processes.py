@@ -83,11 +83,14 @@ class Running:
         named = threading.Event()
 
         def read() -> None:
-            for line in stream:
-                self.lines.append(line)
-                if not named.is_set() and (port := announces(line)) is not None:
-                    self.port = port
-                    named.set()
+            try:
+                for line in stream:
+                    self.lines.append(line)
+                    if not named.is_set() and (port := announces(line)) is not None:
+                        self.port = port
+                        named.set()
+            except ValueError:
+                pass  # closed at the end of the test, while a process that was started by the command had it open
             named.set()
 
         self._reader = threading.Thread(target=read, daemon=True)
