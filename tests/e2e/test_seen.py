@@ -40,7 +40,7 @@ OUTAGE = {
     "RouterCredentialsRefused", "RouterRateLimited", "RouterFallbacks", "RouterRetriesDenied", "RouterConnectionsFail",
     "RouterStateDegraded",
 }  # fmt: skip
-PROCESS = {"RouterFilesShort", "RouterLogLinesDropped", "RouterEventLoopLag"}
+PROCESS = {"RouterFilesShort", "RouterLogLinesDropped", "RouterEventLoopLag", "RouterReloadFailed"}
 SLOW = {"RouterFirstTokenSlow", "RouterHeadroomLow", "RouterOverhead"}
 RESTARTS = {"RouterRestarting"}
 
@@ -181,7 +181,10 @@ def outage(stage: Stage, load: Load) -> None:
 
 
 def trouble_at_home(stage: Stage) -> None:
-    """Files run short, the disk is full, and the event loop stands still again and again."""
+    """Files run short, the disk is full, the configuration is bad, and the event loop stands still again and again."""
+    config = stage.log.parent / "router.yaml"
+    good = config.read_text()
+    config.write_text("nonsense: true")
     pid = stage.router.process.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     few = len(os.listdir(f"/proc/{pid}/fd")) + 2
@@ -197,6 +200,7 @@ def trouble_at_home(stage: Stage) -> None:
         stage.prometheus.firing()
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     stage.log.unlink()
+    config.write_text(good)
     stage.prometheus.until_fired(PROCESS, 0.1)
     stage.prometheus.until_resolved(PROCESS)
 
