@@ -51,11 +51,15 @@ class Pod:
             self.env["ROUTER__STATE__REDIS_URL"] = re.sub(r"[-\w.]+:\d+(?=/\d)", redis, url)
 
     @contextmanager
-    def running(self, **more: str) -> Iterator[Router]:
-        """Its container's command, on a free port."""
-        env = {name: value for name, value in self.env.items() if name != "ROUTER__SERVER__PORT"} | more
+    def running(self, *, leaving: bool = False) -> Iterator[Router]:
+        """Its container's command, on a free port. `leaving`: at the pace that the pod sets, not at once."""
+        env = {name: value for name, value in self.env.items() if name != "ROUTER__SERVER__PORT"}
+        if not leaving:
+            env["ROUTER__SERVER__DRAIN_DELAY"] = "0"
         with router_process(self.config / "router.yaml", self.folder, **env) as router:
             yield router
+            if router.process.poll() is None:
+                assert router.terminate() == 0
 
     def _here(self, text: str) -> str:
         return text.replace(SECRETS, str(self.secrets)).replace(CONFIG, str(self.config))

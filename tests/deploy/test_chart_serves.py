@@ -60,7 +60,7 @@ def test_it_leaves_within_the_time_that_kubernetes_gives_it(tmp_path: Path) -> N
     grace = pod_of(manifests)["terminationGracePeriodSeconds"]
     assert grace == 6
     pod = Pod(manifests, tmp_path)
-    with pod.running() as router, socket.create_connection(("127.0.0.1", router.port)) as unfinished:
+    with pod.running(leaving=True) as router, socket.create_connection(("127.0.0.1", router.port)) as unfinished:
         unfinished.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
         began = time.perf_counter()
         router.process.send_signal(signal.SIGTERM)
