@@ -133,6 +133,7 @@ class Breaker:
             self.seen = True
             opened = self._open(now, policy, unreachable=True)
         if self.open_until is not None:
+            self.own_until = max(self.own_until, now + hold)
             self.open_until = max(self.open_until, now + hold)
         return opened
 

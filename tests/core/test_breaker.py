@@ -350,6 +350,7 @@ def test_a_probe_that_fails_keeps_it_open_until_the_next() -> None:
     assert not breaker.probe_failed(NOW + 4.0, POLICY, 30.0)
     assert breaker.state(NOW + 33.0) is BreakerState.OPEN
     assert breaker.state(NOW + 34.0) is BreakerState.HALF_OPEN
+    assert breaker.own_until == NOW + 34.0, "siblings are told of that, too"
 
 
 def test_a_good_probe_closes_what_refused_connections_opened_and_not_what_hung() -> None:
