@@ -46,6 +46,8 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 		pyproject.toml requirements/also.in requirements/build.in
 	$(COMPILE) -o requirements/extras.txt --extra aws --extra azure --extra otel --extra tokens -c requirements/run.txt \
 		-c requirements/dev.txt pyproject.toml requirements/also.in
+	$(COMPILE) -o requirements/plots.txt --extra plots -c requirements/run.txt -c requirements/dev.txt \
+		pyproject.toml requirements/also.in
 	$(COMPILE) -o requirements/tools.txt requirements/tools.in
 	@! grep -n '://' requirements/*.txt
 

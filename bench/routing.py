@@ -51,11 +51,13 @@ def build(strategy: str, size: int, *, resting: float, limits: bool) -> tuple[Mo
     store.configure(Catalogue({"gpt": group}))
     for candidate in store.view().tiers(group)[0]:
         for _ in range(3):
-            lease = store.acquire(group, candidate, Estimate(500, 200))
+            lease = store.acquire(group, candidate, Estimate(500, 200), stream=True)
+            lease.answered(NOW + rng.uniform(0.1, 1.0))
             usage = Usage(500, 200)
             store.settle(lease, Outcome(served=Served(4.0, rng.uniform(0.1, 1.0), usage)))
         for _ in range(rng.randrange(5)):
-            store.acquire(group, candidate, Estimate(500, 200))
+            store.acquire(group, candidate, Estimate(500, 200), stream=True)
+        candidate.load.backlog.pace = 0.1
         if rng.random() < resting:
             candidate.load.breaker.open_until = NOW + 60.0
     return group, store

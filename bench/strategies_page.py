@@ -43,7 +43,11 @@ def main() -> None:
         squeezed = re.sub(r"\n{3,}", "\n\n", lines).strip()
         return f"```sh\n{match[1]}```\n\n{squeezed}\n"
 
-    PAGE.write_text(BLOCK.sub(made_anew, PAGE.read_text()))
+    place = 0
+    while match := BLOCK.search(PAGE.read_text(), place):  # written block by block: each takes minutes
+        page, made = match.string, made_anew(match)
+        PAGE.write_text(page[: match.start()] + made + page[match.end() :])
+        place = match.start() + len(made)
 
 
 if __name__ == "__main__":

@@ -33,11 +33,11 @@ class AdaptiveSettings(Section):
     """How much each part of the score counts for strategy `adaptive`; 0 leaves it out."""
 
     load: Amount = 1.0
-    """Tokens under way."""
+    """How much longer the wait there makes it; for whole replies, tokens under way."""
     latency: Amount = 1.0
-    """Expected seconds to the first token, or for the whole reply."""
-    headroom: Amount = 1.0
-    """What is left of the limits."""
+    """Seconds to the first token, or for the whole reply, of one that nobody waits for."""
+    headroom: Amount = 0.05
+    """What is left of the limits. More of it spares quotas, and leaves more of them unused."""
     cost: Amount = 0.0
     """What the request should cost; above the others, it decides."""
 

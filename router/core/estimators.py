@@ -70,13 +70,14 @@ class LineFit:
         self._n = self._x = self._y = self._xx = self._xy = 0.0
         self._fixed = self._slope = 0.0
 
-    def add(self, x: float, y: float) -> None:
-        keep = self.keep
-        self._n = self._n * keep + 1.0
-        self._x = self._x * keep + x
-        self._y = self._y * keep + y
-        self._xx = self._xx * keep + x * x
-        self._xy = self._xy * keep + x * y
+    def add(self, x: float, y: float, weight: float = 1.0) -> None:
+        """`weight` in (0, 1]: how much this sample counts, and so how much it makes of the older ones forgotten."""
+        keep = 1.0 - (1.0 - self.keep) * weight
+        self._n = self._n * keep + weight
+        self._x = self._x * keep + weight * x
+        self._y = self._y * keep + weight * y
+        self._xx = self._xx * keep + weight * x * x
+        self._xy = self._xy * keep + weight * x * y
         mean_x, mean_y = self._x / self._n, self._y / self._n
         spread = self._xx / self._n - mean_x * mean_x
         flat = spread <= 1e-6 * (1.0 + mean_x * mean_x)

@@ -1,8 +1,9 @@
 """How fast one backend answers, in two measures that are never mixed.
 
 Streams are measured by their time to first token, which grows with the prompt: a running fit of fixed + per 1,000
-prompt tokens says what is usual, and a peak-sensitive mean of measured / usual says how things are now. Whole replies
-are measured in seconds per output token.
+prompt tokens says what is usual, and a peak-sensitive mean of measured / usual says how things are now. Both are about
+a backend that is not too busy to begin at once: how long a queue is, `backlog` knows. Whole replies are measured in
+seconds per output token.
 """
 
 from __future__ import annotations
@@ -59,19 +60,21 @@ class Latency:
         self._failure = PeakEwma(TAU)
         self._failed = False
 
-    def streamed(self, now: float, prompt_tokens: int, first_token: float) -> None:
-        """A stream's first token came after that long."""
-        if self.own is not None:
+    def streamed(self, now: float, prompt_tokens: int, first_token: float, ahead: float = 0.0) -> None:
+        """A stream's first token came after that long; so many others were `ahead` of it when it was sent."""
+        if self.own is not None and not ahead:
             self.own.streamed(prompt_tokens, first_token)
-        self.hear_streamed(now, prompt_tokens, first_token)
+        self.hear_streamed(now, prompt_tokens, first_token, ahead)
 
-    def hear_streamed(self, now: float, prompt_tokens: int, first_token: float) -> None:
+    def hear_streamed(self, now: float, prompt_tokens: int, first_token: float, ahead: float = 0.0) -> None:
         """The same, measured by a sibling."""
         length = prompt_tokens / 1000.0
         known = self._usual.at(length) or 0.0
-        self._usual.add(length, first_token)
-        # Measured by what this sample itself has taught, too: the first long prompt after short ones is no slowness.
-        self._lag.add(now, first_token / max(known, self._usual.at(length) or 0.0, _LEAST))
+        self._usual.add(length, first_token, 1.0 / (1.0 + ahead) ** 3)
+        # By what this sample itself has taught, too: the first long prompt after short ones is no slowness. One that
+        # had to queue tells nothing of how an idle backend does, and passes for a usual one.
+        expected = max(known, self._usual.at(length) or 0.0, _LEAST)
+        self._lag.add(now, 1.0 if ahead else first_token / expected)
         self._well(now)
 
     def replied(self, now: float, output_tokens: int, duration: float) -> None:
@@ -100,12 +103,18 @@ class Latency:
         if known is None or lag > known:  # how things are now; what is usual is not learned from an unfinished sample
             self._lag.add(now, lag)
 
+    def usual(self, prompt_tokens: int) -> float:
+        """Seconds that a prompt of this length takes until its first token when nothing is the matter; 0 where no
+        stream has been measured."""
+        return self._usual.at(prompt_tokens / 1000.0) or 0.0
+
     def expected(self, now: float, stream: bool, prompt_tokens: int, output_tokens: float) -> float | None:
         """Seconds that a request should take until its first token (a stream) or its end; None before any sample."""
         if stream:
-            seconds = self._lag.read(now, PATIENCE)
+            seconds = self._usual.at(prompt_tokens / 1000.0)
             if seconds is not None:
-                seconds *= self._usual.at(prompt_tokens / 1000.0) or _LEAST
+                lag = self._lag.read(now, PATIENCE)
+                seconds = max(seconds, _LEAST) * (1.0 if lag is None else lag)
         else:
             seconds = self._whole.read(now, PATIENCE)
             if seconds is not None and output_tokens > 1.0:

@@ -7,6 +7,7 @@ from math import ceil
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from router.core.backlog import Backlog
 from router.core.breaker import Breaker
 from router.core.estimators import Correction, Ewma
 from router.core.latency import Latency
@@ -61,8 +62,8 @@ class BackendLoad:
     reply last came, in clock seconds.
     """
 
-    __slots__ = ("api_keys", "breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key", "outstanding",
-                 "siblings", "standing", "succeeded_at", "turns")  # fmt: skip
+    __slots__ = ("api_keys", "backlog", "breaker", "heard", "in_flight", "keys", "latency", "meter", "next_key",
+                 "outstanding", "siblings", "standing", "succeeded_at", "turns")  # fmt: skip
 
     def __init__(self, keys: int) -> None:
         self.in_flight = 0
@@ -70,6 +71,7 @@ class BackendLoad:
         self.outstanding = 0
         self.turns: dict[str, float] = {}
         self.breaker = Breaker()
+        self.backlog = Backlog()
         self.latency = Latency()
         self.standing = Standing()
         self.api_keys: tuple[str, ...] = ()

@@ -180,7 +180,7 @@ class AdaptiveWeights:
 
     load: float = 1.0
     latency: float = 1.0
-    headroom: float = 1.0
+    headroom: float = 0.05
     cost: float = 0.0
 
 

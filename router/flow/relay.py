@@ -130,7 +130,7 @@ class Relay:
         self.committed_at = self._written = self._loop.time()
         self._stream.committed()
         if self._lease is not None:
-            self._lease.answered()
+            self._lease.answered(self.committed_at)
         frames, self._held = self._held, b""
         self.events = frames.count(EVENT_END)
         self._exchange.start(frames, self._record, self._upstream)

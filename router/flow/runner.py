@@ -128,7 +128,7 @@ class Runner:
             if refusal is not None:
                 return Stop(refusal)
         estimate = view.expect(route, step.candidate.deployment.model_name)
-        lease = self._state.acquire(step.group, step.candidate, estimate, step.draw)
+        lease = self._state.acquire(step.group, step.candidate, estimate, step.draw, route.stream)
         return Ticket(failover, step, lease, self._clock() - view.now)
 
     async def _queued_turn(

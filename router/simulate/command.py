@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from router.core.simulator.foreseen import ORACLE
 from router.core.simulator.summary import Summary
 from router.core.strategies import STRATEGIES
 from router.simulate.errors import SimulateError
@@ -24,8 +25,8 @@ _WIDTH = 400
 def run(options: Options, *, as_json: bool, picture: Path | None, jobs: int | None) -> None:
     """Raises ConfigError, SimulateError."""
     for strategy in options.strategies:
-        if strategy not in STRATEGIES:
-            raise SimulateError(f"unknown strategy {strategy}; known are {', '.join(sorted(STRATEGIES))}")
+        if strategy not in STRATEGIES and strategy != ORACLE:
+            raise SimulateError(f"unknown strategy {strategy}; known are {', '.join(sorted([*STRATEGIES, ORACLE]))}")
     if picture is not None:
         load_matplotlib()  # before the work, not after it
     study = open_study(options)

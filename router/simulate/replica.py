@@ -18,14 +18,15 @@ from router.state.memory import MemoryStore
 
 
 class MemoryHold:
-    __slots__ = ("_lease", "_store")
+    __slots__ = ("_clock", "_lease", "_store")
 
-    def __init__(self, store: MemoryStore, lease: Lease) -> None:
+    def __init__(self, store: MemoryStore, lease: Lease, clock: Clock) -> None:
         self._store = store
         self._lease = lease
+        self._clock = clock
 
     def answered(self) -> None:
-        self._lease.answered()
+        self._lease.answered(self._clock())
 
     def produced(self, tokens: int) -> None:
         self._lease.produced(tokens)
@@ -44,6 +45,7 @@ class MemoryHold:
 
 class MemoryReplica:
     def __init__(self, catalogue: Catalogue, clock: Clock) -> None:
+        self._clock = clock
         self._store = MemoryStore(clock, _ignore)
         self._store.configure(catalogue)
         self._loads = {candidate.deployment.backend: candidate.load for candidate in self._store.candidates()}
@@ -53,10 +55,14 @@ class MemoryReplica:
 
     def acquire(self, step: Try, request: RouteRequest) -> MemoryHold:
         estimate = self._store.view().expect(request, step.candidate.deployment.model_name)
-        return MemoryHold(self._store, self._store.acquire(step.group, step.candidate, estimate, step.draw))
+        lease = self._store.acquire(step.group, step.candidate, estimate, step.draw, request.stream)
+        return MemoryHold(self._store, lease, self._clock)
 
     def loads(self) -> Mapping[str, BackendLoad]:
         return self._loads
+
+    def heard(self, live: int) -> None:
+        self._store.live, self._store.heard_at = live, self._clock()
 
 
 def _ignore(event: Event) -> None:

@@ -57,11 +57,13 @@ class Lease:
     `reservation` is its part of the limits, None where the deployment's backend has none; `mark` what had been sent
     with the key. `outstanding` are the tokens still to come, of the prompt while it is not answered and of the output:
     whoever sees them come says so, and what is left at the end is given back with the lease. `outrun` are the seconds
-    after which it was cancelled, having sent no token, because another attempt of the same request had.
+    after which it was cancelled, having sent no token, because another attempt of the same request had. `waiting`: it
+    is a stream that has not begun; `ahead` is how many it found ahead of it when it was sent, at `sent_at` (clock
+    seconds).
     """
 
-    __slots__ = ("candidate", "estimate", "group", "key", "key_index", "load", "mark", "outrun", "outstanding",
-                 "reservation", "settled", "trial")  # fmt: skip
+    __slots__ = ("ahead", "candidate", "estimate", "group", "key", "key_index", "load", "mark", "outrun",
+                 "outstanding", "reservation", "sent_at", "settled", "trial", "waiting")  # fmt: skip
 
     def __init__(
         self, group: ModelGroup, candidate: Candidate, estimate: Estimate, key: str, key_index: int, trial: bool
@@ -78,14 +80,22 @@ class Lease:
         self.reservation: Reservation | None = None
         self.mark: Mark = NOTHING_SENT
         self.outrun: float | None = None
+        self.waiting = False
+        self.ahead = 0.0
+        self.sent_at = 0.0
 
     @property
     def deployment(self) -> Deployment:
         return self.candidate.deployment
 
-    def answered(self) -> None:
+    def answered(self, now: float) -> None:
         """The first of the output has come: the prompt is done with."""
         self._done(self.outstanding - self.estimate.output_tokens)
+        if self.waiting:
+            self.waiting = False
+            load, prompt = self.load, self.estimate.prompt_tokens
+            load.latency.streamed(now, prompt, now - self.sent_at, self.ahead)
+            load.backlog.answered(now, self.sent_at, load.latency.usual(prompt), load.in_flight, load.siblings)
 
     def produced(self, tokens: int) -> None:
         """About so many more tokens of output have come. The last of what is expected stays until the end."""
@@ -140,9 +150,16 @@ class StateStore(Protocol):
     def pay(self, subject: LimitSubject, held: float, dollars: float) -> None:
         """Give back what was `held`, and spend what the request has cost."""
 
-    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
+    def acquire(
+        self,
+        group: ModelGroup,
+        candidate: Candidate,
+        estimate: Estimate,
+        draw: Draw = Draw.REQUEST,
+        stream: bool = False,
+    ) -> Lease:
         """Take a lease on `candidate` for one attempt. Reserves the estimate, which `Snapshot.expect` gives, and draws
-        on the group's retry budget."""
+        on the group's retry budget. `stream`: its lease will be told when the first token comes."""
 
     def heard(self, lease: Lease, word: Allowances) -> None:
         """What upstream said of its limits in the reply to the lease's request."""

@@ -20,7 +20,7 @@ from router.core.retry_budget import Draw, RetryBudget
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
 from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
-from router.state.base import Lease, Outcome, Served
+from router.state.base import CLIENT_GONE, Lease, Outcome, Served
 from router.state.strict import StrictLimits
 
 REMEMBERED = 300.0
@@ -138,7 +138,14 @@ class MemoryStore:
             lease.load.heard = True
         key.quota.heard(self._clock(), word, lease.mark)
 
-    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
+    def acquire(
+        self,
+        group: ModelGroup,
+        candidate: Candidate,
+        estimate: Estimate,
+        draw: Draw = Draw.REQUEST,
+        stream: bool = False,
+    ) -> Lease:
         deployment, load = candidate
         now = self._clock()
         budget = self._budgets.get(group.name)
@@ -163,6 +170,9 @@ class MemoryStore:
         if load.heard:
             quota = load.keys[lease.key_index].quota
             lease.mark = NOTHING_SENT if quota is None else quota.sent(estimate.total)
+        if stream:
+            lease.waiting, lease.sent_at = True, now
+            lease.ahead = load.backlog.sent(load.in_flight + load.siblings)
         return lease
 
     def settle(self, lease: Lease, outcome: Outcome) -> None:
@@ -172,11 +182,16 @@ class MemoryStore:
         load = lease.load
         load.in_flight -= 1
         load.outstanding -= lease.outstanding
+        if lease.waiting:
+            lease.waiting = False
+            load.backlog.gone()
         if lease.reservation is not None:
             usage = None if outcome.served is None else outcome.served.usage
             lease.reservation.settle(outcome.spent or spent_by(outcome.kind), usage)
         if outcome.health is Health.NONE:
             self._settle_unharmed(lease, outcome)
+        elif outcome.kind is FailureKind.FIRST_TOKEN_TIMEOUT and load.backlog.in_turn(lease.sent_at, self._clock()):
+            self._settle_unharmed(lease, CLIENT_GONE)  # busy, not broken: it had not come to this one
         else:
             self._settle_failed(lease, outcome)
 
@@ -198,7 +213,8 @@ class MemoryStore:
             if lease.trial:
                 load.breaker.abandon_trial()
             if lease.outrun is not None:
-                load.latency.outlasted(self._clock(), lease.estimate.prompt_tokens, lease.outrun)
+                if not lease.ahead:  # of one that queued, its queue is known already
+                    load.latency.outlasted(self._clock(), lease.estimate.prompt_tokens, lease.outrun)
                 self._began(lease.group, lease.outrun)
             return
         now = self._clock()
@@ -213,8 +229,6 @@ class MemoryStore:
     def _measure(self, lease: Lease, served: Served, now: float) -> None:
         usage, load = served.usage, lease.load
         if served.first_token is not None:
-            prompt = lease.estimate.prompt_tokens if usage is None else usage.prompt_tokens
-            load.latency.streamed(now, prompt, served.first_token)
             if lease.group.policy.hedging is not None:
                 self._began(lease.group, served.first_token)
             if usage is not None:

@@ -101,8 +101,16 @@ class World:
                 return each
         raise AssertionError(f"no {name} in {group}")
 
-    def lease(self, name: str, group: str = "gpt") -> Lease:
-        return self.store.acquire(self.group(group), self.candidate(name, group), Estimate(10, 100))
+    def lease(self, name: str, group: str = "gpt", *, stream: bool = False, tokens: int = 10) -> Lease:
+        candidate = self.candidate(name, group)
+        return self.store.acquire(self.group(group), candidate, Estimate(tokens, 100), stream=stream)
+
+    def streamed(self, name: str, seconds: float, group: str = "gpt") -> Lease:
+        """A stream whose first token has come after that long."""
+        lease = self.lease(name, group, stream=True)
+        self.clock.advance(seconds)
+        lease.answered(self.clock.now)
+        return lease
 
     def load(self, name: str, group: str = "gpt") -> BackendLoad:
         return self.candidate(name, group).load

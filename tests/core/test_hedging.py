@@ -142,7 +142,7 @@ def test_first_tokens_are_measured_for_groups_that_hedge_and_for_no_others() -> 
 def test_one_that_was_outrun_counts_as_slow_for_as_long_as_it_was_waited_for() -> None:
     world = World(group(tier("a", "b"), strategy="latency-based", hedging=HedgingPolicy()))
     for _ in range(30):
-        world.store.settle(world.lease("a"), Outcome(served=Served(2.0, 0.2, None)))
+        world.store.settle(world.streamed("a", 0.2), Outcome(served=Served(2.0, 0.2, None)))
     lease = world.lease("a")
     lease.outrun = 3.0
     world.store.settle(lease, CLIENT_GONE)
@@ -154,7 +154,7 @@ def test_one_that_was_outrun_counts_as_slow_for_as_long_as_it_was_waited_for() -
 
 def test_a_wait_shorter_than_what_is_known_of_it_says_nothing_new() -> None:
     world = World(group(tier("a", "b"), hedging=HedgingPolicy()))
-    world.store.settle(world.lease("a"), Outcome(served=Served(9.0, 4.0, None)))
+    world.store.settle(world.streamed("a", 4.0), Outcome(served=Served(9.0, 4.0, None)))
     lease = world.lease("a")
     lease.outrun = 1.0
     world.store.settle(lease, CLIENT_GONE)

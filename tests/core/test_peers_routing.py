@@ -87,7 +87,7 @@ def test_no_part_of_a_decision_waits_for_anything() -> None:
 def test_seconds_and_seconds_per_token_are_never_mixed() -> None:
     world = World(group(tier("streams", "wholes"), strategy="latency-based"))
     for _ in range(3):
-        world.store.settle(world.lease("streams"), Outcome(served=Served(20.0, 0.5, Usage(10, 1000))))
+        world.store.settle(world.streamed("streams", 0.5), Outcome(served=Served(20.0, 0.5, Usage(10, 1000))))
         world.store.settle(world.lease("wholes"), Outcome(served=Served(20.0, None, Usage(10, 1000))))
     now = world.clock.now
     assert world.load("streams").latency.expected(now, True, 10, 0.0) == pytest.approx(0.5)
@@ -100,8 +100,8 @@ def test_seconds_and_seconds_per_token_are_never_mixed() -> None:
 def test_a_deployment_that_timed_out_once_is_retried_later(name: str) -> None:
     world = World(group(tier("a", "b"), strategy=name))
     for each in ("a", "b"):
-        world.store.settle(world.lease(each), Outcome(served=Served(2.0, 0.5, Usage(10, 100))))
-    late = world.lease("a")
+        world.store.settle(world.streamed(each, 0.5), Outcome(served=Served(2.0, 0.5, Usage(10, 100))))
+    late = world.lease("a", stream=True)
     world.clock.advance(60.0)
     world.store.settle(late, Outcome(Health.FAILURE, FailureKind.FIRST_TOKEN_TIMEOUT))
 
@@ -111,8 +111,7 @@ def test_a_deployment_that_timed_out_once_is_retried_later(name: str) -> None:
 
     assert shares() == {"b": 50}
     for _ in range(100):
-        world.clock.advance(1.0)
-        world.store.settle(world.lease("b"), Outcome(served=Served(2.0, 0.5, Usage(10, 100))))
+        world.store.settle(world.streamed("b", 1.0), Outcome(served=Served(2.0, 1.0, Usage(10, 100))))
     assert shares()["a"] > 0
 
 

@@ -115,7 +115,14 @@ class WatchedStore(MemoryStore):
         self.settled: list[tuple[Lease, Outcome]] = []
         self.broken: list[str] = []
 
-    def acquire(self, group: ModelGroup, candidate: Candidate, estimate: Estimate, draw: Draw = Draw.REQUEST) -> Lease:
+    def acquire(
+        self,
+        group: ModelGroup,
+        candidate: Candidate,
+        estimate: Estimate,
+        draw: Draw = Draw.REQUEST,
+        stream: bool = False,
+    ) -> Lease:
         client = self._client()
         if client.exchange.committed:
             self.broken.append("I4: an attempt after the first byte to the client")
@@ -127,7 +134,7 @@ class WatchedStore(MemoryStore):
             if left:
                 self.broken.append(f"I2: {candidate.deployment.id} was tried again while {left} was left")
         client.tried.add(backend)
-        lease = super().acquire(group, candidate, estimate, draw)
+        lease = super().acquire(group, candidate, estimate, draw, stream)
         client.leases.append(lease)
         self.leases.append(lease)
         return lease

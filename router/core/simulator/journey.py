@@ -10,8 +10,10 @@ from typing import NamedTuple
 from router.core.catalogue import Catalogue
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.failover import Failover, Stop, Try, Wait
+from router.core.load import Candidate
 from router.core.plan import Rejection
 from router.core.simulator.events import EventLoop
+from router.core.simulator.foreseen import ORACLE, Foreseen
 from router.core.simulator.machine import Machine
 from router.core.simulator.model import FOREVER
 from router.core.simulator.replica import Hold, Replica
@@ -32,6 +34,14 @@ class World(NamedTuple):
     rng: Random
 
 
+class Probe(NamedTuple):
+    """The size of a job that is not sent."""
+
+    prompt_tokens: int
+    output_tokens: int
+    work: float
+
+
 class Journey:
     """`usage` is what the request will turn out to take; `deviation` how unusually long that takes, in standard
     deviations."""
@@ -48,7 +58,12 @@ class Journey:
         self.began = world.events.now
         self._replica = replica
         self._group = group
-        self._failover = Failover(request, group, world.catalogue, world.rng, self._rejected)
+        if group.policy.strategy == ORACLE:
+            self._failover: Failover = Foreseen(
+                request, group, world.catalogue, world.rng, self._rejected, self._first_token_at
+            )
+        else:
+            self._failover = Failover(request, group, world.catalogue, world.rng, self._rejected)
 
     def go_on(self) -> None:
         """Take the next step."""
@@ -92,6 +107,11 @@ class Journey:
             self._over("stream_broken")
         else:
             self.go_on()
+
+    def _first_token_at(self, candidate: Candidate) -> float:
+        machine = self.world.machines[candidate.deployment.backend]
+        work = exp(machine.model.jitter * self.deviation)
+        return machine.first_token_at(Probe(self.usage.prompt_tokens, self.usage.completion_tokens, work))
 
     def _over(self, error: str) -> None:
         tally, failover = self.world.tally, self._failover

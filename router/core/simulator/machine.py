@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from heapq import heapify, heapreplace
 from typing import Protocol
 
 from router.core.errors import FailureKind, UpstreamFailure
@@ -14,8 +15,8 @@ from router.core.window import Window
 _LEAST_RETRY_AFTER = 0.001
 
 
-class Job(Protocol):
-    """One attempt, as the machine sees it. Sizes in tokens; `work` multiplies how long this one takes."""
+class Size(Protocol):
+    """What a job asks for. Sizes in tokens; `work` multiplies how long this one takes."""
 
     @property
     def prompt_tokens(self) -> int: ...
@@ -23,6 +24,10 @@ class Job(Protocol):
     def output_tokens(self) -> int: ...
     @property
     def work(self) -> float: ...
+
+
+class Job(Size, Protocol):
+    """One attempt, as the machine sees it."""
 
     def started(self, first: float, end: float) -> None:
         """It has a slot; if nothing interferes, its first token leaves at `first` and its last at `end`."""
@@ -40,9 +45,10 @@ class Machine:
         self._window = window
         self._origin = events.now
         self.pace = Pace(model, self._origin)
-        self._serving: dict[Job, None] = {}  # a set in order, so that a run can be repeated
+        self._serving: dict[Job, float] = {}  # to when it ends; in order, so that a run can be repeated
         self._waiting: set[Job] = set()
         self._queue: deque[Job] = deque()
+        self._frees: list[float] | None = None  # when each slot will be free, all that is known of served
         self._requests, self._tokens = Window(), Window()
         for outage in model.outages:
             if outage.kind is OutageKind.REFUSE:
@@ -58,18 +64,41 @@ class Machine:
         else:
             self._waiting.add(job)
             self._queue.append(job)
+        if failure is None and self._frees is not None:
+            self._foresee(job)
 
     def leave(self, job: Job) -> None:
         """The router is no longer interested: its slot, or its place in the queue, is free."""
+        self._frees = None
         self._waiting.discard(job)
         if job in self._serving:
             self._ended(job)
 
+    def first_token_at(self, job: Size) -> float:
+        """When `job` would send its first token if it were sent now and nobody left early; infinite if never."""
+        if self._outage() is not None:
+            return FOREVER
+        if self._frees is None:
+            self._frees = [*self._serving.values(), *(0.0 for _ in range(self.model.slots - len(self._serving)))]
+            heapify(self._frees)
+            for waiting in self._queue:
+                if waiting in self._waiting:
+                    self._foresee(waiting)
+        start = max(self._frees[0], self._events.now)
+        return self.pace.finish(start, job.prompt_tokens / self.model.prefill * job.work)
+
+    def _foresee(self, job: Job) -> None:
+        assert self._frees is not None
+        start = max(self._frees[0], self._events.now)
+        heapreplace(
+            self._frees, self.pace.finish(start, self.model.seconds(job.prompt_tokens, job.output_tokens) * job.work)
+        )
+
     def _start(self, job: Job) -> None:
         model = self.model
-        self._serving[job] = None
         first = self.pace.finish(self._events.now, job.prompt_tokens / model.prefill * job.work)
         end = self.pace.finish(first, job.output_tokens / model.decode * job.work)
+        self._serving[job] = end
         if end < FOREVER:
             self._events.at(end, self._ended, job)
         job.started(first, end)
@@ -90,19 +119,27 @@ class Machine:
         self._serving.clear()
         self._waiting.clear()
         self._queue.clear()
+        self._frees = None
         for job in dropped:
             job.refused(UpstreamFailure(FailureKind.DISCONNECTED, "closed the connection"))
 
     def _refusal(self, job: Job) -> UpstreamFailure | None:
-        for outage in self.model.outages:
-            if outage.start <= self._events.now - self._origin < outage.end and outage.kind is not OutageKind.HANG:
-                return _failure(outage)
+        outage = self._outage()
+        if outage is not None:
+            return _failure(outage)
         if self._window is not None and job.prompt_tokens > self._window:
             return UpstreamFailure(FailureKind.CONTEXT_WINDOW, "context window exceeded", status=400)
         wait = self._over_limit(job)
         if wait is None:
             return None
         return UpstreamFailure(FailureKind.RATE_LIMITED, "429", status=429, retry_after=max(wait, _LEAST_RETRY_AFTER))
+
+    def _outage(self) -> Outage | None:
+        """What it answers with in place of serving, now."""
+        for outage in self.model.outages:
+            if outage.start <= self._events.now - self._origin < outage.end and outage.kind is not OutageKind.HANG:
+                return outage
+        return None
 
     def _over_limit(self, job: Job) -> float | None:
         """Seconds until there is room for it; None where there is now, and then it is counted."""

@@ -39,9 +39,13 @@ class Replica(Protocol):
     def loads(self) -> Mapping[str, BackendLoad]:
         """What it knows, by backend."""
 
+    def heard(self, live: int) -> None:
+        """It has been told of the others now. They are `live` in all, itself included."""
+
 
 def exchange(replicas: Sequence[Replica], hearer: int) -> None:
     """Replica number `hearer` learns how many requests the others have under way now."""
+    replicas[hearer].heard(len(replicas))
     others = [replica.loads() for place, replica in enumerate(replicas) if place != hearer]
     for backend, load in replicas[hearer].loads().items():
         load.siblings = sum(loads[backend].in_flight for loads in others)

@@ -33,7 +33,7 @@ class Comparing(ABC):
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
         """What the score of `candidate` is made of."""
 
-    def of_two(self, candidates: Sequence[Candidate], view: Snapshot) -> bool:
+    def of_two(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> bool:
         """Whether two of these few are to be compared, rather than all: siblings have requests there, and their news is
         stale, or they are so many that what looks idle to all of them at once would be swamped."""
         if view.live <= len(candidates) and view.now - view.heard_at <= FRESH:
@@ -55,7 +55,7 @@ class Comparing(ABC):
         count = len(candidates)
         if count < 2:
             return candidates[0] if count else None
-        if count > 2 and (large or count > LARGE or self.of_two(candidates, view)):
+        if count > 2 and (large or count > LARGE or self.of_two(request, candidates, view)):
             candidates = two_of(candidates, rng)
         return lowest(candidates, self.scores(request, candidates, view), rng)
 
@@ -74,7 +74,7 @@ class Comparing(ABC):
         if not candidates:
             return ()
         scores = self.scores(request, candidates, view)
-        if len(candidates) > 2 and (is_large(candidates, view) or self.of_two(candidates, view)):
+        if len(candidates) > 2 and (is_large(candidates, view) or self.of_two(request, candidates, view)):
             chances = self.chances_of_two(request, candidates, view)
         else:
             chances = chances_of_lowest(scores)
@@ -94,26 +94,30 @@ class Timed(Comparing):
     """A score that is a product: a time known from samples, and the rest.
 
     One without a sample counts as fast as the fastest of those it is compared with, which is how it gets its trial;
-    what it has under way then counts like anyone's, so a trial that hangs holds up few requests.
+    each request that it has under way then counts once more, so a trial that hangs holds up few others.
+
+    Streams are compared among all of a few even beside siblings: what is expected of a queue rests on one's own news of
+    it, and no two replicas have the same.
     """
 
     @abstractmethod
-    def times(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float | None]:
-        """In seconds, or None where there is no sample."""
+    def factors(
+        self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot
+    ) -> tuple[list[float | None], list[float]]:
+        """The times, in seconds or None where there is no sample, and what they are multiplied by."""
 
-    @abstractmethod
-    def rests(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:
-        """What the times are multiplied by."""
+    def of_two(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> bool:
+        return not request.stream and super().of_two(request, candidates, view)
 
     def scores(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:
-        times, rests = self.times(request, candidates, view), self.rests(request, candidates, view)
+        times, rests = self.factors(request, candidates, view)
         if None in times:
             trial = min([time for time in times if time is not None], default=1.0)
             return [(trial if time is None else time) * rest for time, rest in zip(times, rests, strict=True)]
         return [time * rest for time, rest in zip(times, rests, strict=True) if time is not None]  # all of them
 
     def chances_of_two(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:
-        times, rests = self.times(request, candidates, view), self.rests(request, candidates, view)
+        times, rests = self.factors(request, candidates, view)
         everyone = sorted(rests)
         strangers = sorted(rest for time, rest in zip(times, rests, strict=True) if time is None)
         known = sorted(time * rest for time, rest in zip(times, rests, strict=True) if time is not None)

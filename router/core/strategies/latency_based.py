@@ -12,36 +12,49 @@ from router.core.types import RouteRequest
 
 
 class LatencyBased(Timed):
-    """The lower of two random ones: expected seconds × (own + siblings' in-flight + 1) / share.
+    """Lowest expected time / share.
 
-    Expected seconds are a stream's time to first token for a prompt of this length, or a whole reply's seconds per
-    output token × the expected output; the two are measured apart (see `latency`). The mean is sensitive to peaks: a
-    sample above it replaces it at once, lower ones and silence pull it down over 10 s, so a deployment that was slow or
-    failed once is tried again. Source: Finagle's and linkerd's peak-EWMA balancers. Two choices, for everyone would
-    run to the one that answered fastest last. Wrong where slow is right, as with a larger model under the same name.
+    A stream's is its time to first token: what a prompt of this length takes an idle backend, as things are there now,
+    plus the wait behind what is under way (see `latency` and `backlog`). A whole reply's is seconds per output token ×
+    the expected output × (own + siblings' in-flight + 1); in a large tier, and beside siblings, the lower of two.
+
+    Sources: join the shortest expected delay (Banawan and Zahorjan, "Load Sharing in Heterogeneous Queueing Systems",
+    1989); for whole replies, and for how things are now, Finagle's and linkerd's peak-EWMA balancers: a sample above
+    the mean replaces it at once, lower ones and silence pull it down over 10 s, so a deployment that was slow or failed
+    once is tried again. Needs samples. Wrong where slow is right, as with a larger model under the same name; and where
+    requests are not served in the order in which they came, or differ so much in length of output that their number
+    says little about the wait.
     """
 
-    def of_two(self, candidates: Sequence[Candidate], view: Snapshot) -> bool:
-        return True
-
-    def times(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float | None]:
-        return expected_times(request, candidates, view)
-
-    def rests(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:
-        now = view.now
-        return [(each.load.in_flight + each.load.siblings + 1) / share(each, now) for each in candidates]
+    def factors(
+        self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot
+    ) -> tuple[list[float | None], list[float]]:
+        now, times = view.now, idle_times(request, candidates, view)
+        rests = []
+        for candidate, time in zip(candidates, times, strict=True):
+            load = candidate.load
+            if time and request.stream:
+                rest = 1.0 + load.backlog.wait(load.in_flight + load.siblings) / time
+            else:
+                rest = load.in_flight + load.siblings + 1.0
+            standing = load.standing
+            rests.append(rest if now >= standing.whole_at else rest / standing.share(now))
+        return times, rests
 
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
+        load = candidate.load
         return {
-            "expected_seconds": expected_times(request, [candidate], view)[0],
-            "in_flight": candidate.load.in_flight,
-            "siblings": candidate.load.siblings,
+            "idle_seconds": idle_times(request, [candidate], view)[0],
+            "wait_seconds": load.backlog.wait(load.in_flight + load.siblings),
+            "in_flight": load.in_flight,
+            "siblings": load.siblings,
+            "room": load.backlog.room,
             "share": share(candidate, view.now),
         }
 
 
-def expected_times(request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float | None]:
-    """Seconds until each would have answered, were it idle as usual; None without a sample."""
+def idle_times(request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float | None]:
+    """Seconds until each would have answered if nobody had to wait there; None without a sample."""
     now, stream, prompt = view.now, request.stream, request.estimate.prompt_tokens
     output = 0.0 if stream else view.expected_output(request, candidates[0].deployment.model_name)
     return [candidate.load.latency.expected(now, stream, prompt, output) for candidate in candidates]

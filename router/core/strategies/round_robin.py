@@ -19,7 +19,7 @@ class RoundRobin(Comparing):
     SIGCOMM 1996). Wrong where requests differ much in size: equal counts are not equal loads.
     """
 
-    def of_two(self, candidates: Sequence[Candidate], view: Snapshot) -> bool:
+    def of_two(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> bool:
         return False  # turns are each replica's own, and never old news
 
     def scores(self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float]:

@@ -9,7 +9,7 @@ import pytest
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.simulator.events import ORIGIN, EventLoop
 from router.core.simulator.machine import Machine
-from router.core.simulator.model import MachineModel, Outage, OutageKind
+from router.core.simulator.model import FOREVER, MachineModel, Outage, OutageKind
 from tests.core.simulator.stage import PLAIN
 
 
@@ -149,3 +149,32 @@ def test_a_prompt_larger_than_the_window_is_refused() -> None:
     job = bench.send(0.0)
     bench.run()
     assert job.heard == [(0.0, "context_window")]
+
+
+# What only the oracle may ask.
+
+
+@pytest.mark.parametrize(("queued", "moment"), [(0, 1.0), (1, 3.0), (2, 3.0), (3, 5.0)])
+def test_it_can_be_asked_when_one_more_would_be_answered(queued: int, moment: float) -> None:
+    bench = Bench(replace(PLAIN, slots=2))
+    for _ in range(1 + queued):
+        bench.machine.submit(Sent(bench.events))
+    assert bench.machine.first_token_at(Sent(bench.events)) - ORIGIN == pytest.approx(moment)
+
+
+def test_what_is_foreseen_follows_those_who_come_and_go() -> None:
+    bench = Bench(PLAIN)
+    first, second = Sent(bench.events), Sent(bench.events)
+    bench.machine.submit(first)
+    assert bench.machine.first_token_at(second) - ORIGIN == pytest.approx(3.0)
+    bench.machine.submit(second)
+    assert bench.machine.first_token_at(first) - ORIGIN == pytest.approx(5.0)
+    bench.machine.leave(second)
+    assert bench.machine.first_token_at(second) - ORIGIN == pytest.approx(3.0)
+
+
+def test_one_that_is_down_or_hangs_for_good_would_never_answer() -> None:
+    down = Bench(replace(PLAIN, outages=(Outage(0.0, 9.0, OutageKind.UNAVAILABLE),)))
+    hung = Bench(replace(PLAIN, outages=(Outage(0.0, FOREVER, OutageKind.HANG),)))
+    for bench in (down, hung):
+        assert bench.machine.first_token_at(Sent(bench.events)) == FOREVER

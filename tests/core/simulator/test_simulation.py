@@ -174,6 +174,21 @@ def test_replicas_share_the_requests() -> None:
     assert told.shares["a"] == pytest.approx(0.5, abs=0.02)
 
 
+def test_replicas_know_how_many_they_are_and_how_old_their_news_is() -> None:
+    replicas = [MemoryReplica(catalogue(deployment("a")), lambda: 7.0) for _ in range(3)]
+    exchange(replicas, 1)
+    assert [(one.view().live, one.view().heard_at) for one in replicas[1:]] == [(3, 7.0), (1, float("-inf"))]
+
+
+def test_the_oracle_sees_who_will_be_free_first_and_obeys_the_filters() -> None:
+    machines = {"long": QUICK, "short": replace(QUICK, slots=1), "down": replace(QUICK, outages=MACHINES["c"].outages)}
+    told = run(every(0.05, 1000), machines, strategy="oracle")
+    assert (told.failures, told.retries) == (0, 0), "it foresees the outage"
+    assert told.shares["long"] > told.shares["short"] > 0.0
+    blind = run(every(0.05, 1000), machines, strategy="weighted")
+    assert told.first_token_p99 < blind.first_token_p99
+
+
 def test_requests_of_one_session_go_to_one_deployment() -> None:
     machines = {name: replace(QUICK, slots=64) for name in "abc"}
     assert 1.0 in run(every(0.5, 60, session="s"), machines, strategy="affinity").shares.values()

@@ -62,6 +62,14 @@ def sampled(place: Candidate, first_token: float, prompt: int = 10, now: float =
     return place
 
 
+def queued(place: Candidate, behind: int, pace: float) -> Candidate:
+    """`place` where one more would be the last of so many in a queue that moves by one every `pace` seconds."""
+    backlog = place.load.backlog
+    backlog.pace = pace
+    place.load.in_flight = int(backlog.room) - 1 + behind
+    return place
+
+
 def doubted(place: Candidate, times: int = 1, now: float = START) -> Candidate:
     """`place` with its share halved so many times."""
     for _ in range(times):

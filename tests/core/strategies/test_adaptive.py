@@ -6,8 +6,9 @@ from router.core.load import Candidate, Snapshot
 from router.core.types import AdaptiveWeights, Prices, RoutingPolicy
 from router.state.base import SUCCESS
 from tests.core.making import START, World, candidate, group, request, tier
-from tests.core.strategies.shares import doubted, picks, sampled
+from tests.core.strategies.shares import doubted, picks, queued, sampled
 
+WHOLE = request()
 STREAM = request(stream=True)
 OWN = 110
 """Tokens that this request should take: 10 of prompt and 100 of output."""
@@ -24,17 +25,30 @@ def view_of(places: list[Candidate], **weights: float) -> Snapshot:
     return Snapshot(START, {"gpt": [places]}, {}, policies=policies)
 
 
-def test_work_is_counted_in_tokens_not_in_requests() -> None:
+def replied(place: Candidate, seconds: float) -> Candidate:
+    """`place` once a whole reply of 100 tokens has come from it after that long."""
+    place.load.latency.replied(START, 100, seconds)
+    return place
+
+
+def test_work_of_whole_replies_is_counted_in_tokens_not_in_requests() -> None:
     places = [loaded("one long", 5000, in_flight=1), loaded("four short", 400, in_flight=4)]
-    assert picks("adaptive", places, 50, asked=STREAM) == {"four short": 50}
-    assert picks("least-busy", places, 50, asked=STREAM) == {"one long": 50}
+    assert picks("adaptive", places, 50, asked=WHOLE) == {"four short": 50}
+    assert picks("least-busy", places, 50, asked=WHOLE) == {"one long": 50}
 
 
 def test_speed_and_work_multiply() -> None:
-    fast, slow = sampled(loaded("fast", 2 * OWN), 0.2), sampled(loaded("slow"), 0.5)
-    assert picks("adaptive", [fast, slow], 50, asked=STREAM) == {"slow": 50}, "0.2 · 3 is more than 0.5 · 1"
+    fast, slow = replied(loaded("fast", 2 * OWN), 2.0), replied(loaded("slow"), 5.0)
+    assert picks("adaptive", [fast, slow], 50, asked=WHOLE) == {"slow": 50}, "2 · 3 is more than 5 · 1"
     fast.load.outstanding = OWN
-    assert picks("adaptive", [fast, slow], 50, asked=STREAM) == {"fast": 50}, "0.2 · 2 is less"
+    assert picks("adaptive", [fast, slow], 50, asked=WHOLE) == {"fast": 50}, "2 · 2 is less"
+
+
+def test_a_stream_goes_where_prompt_and_wait_together_are_shortest() -> None:
+    fast, slow = queued(sampled(candidate("fast"), 0.2), 3, pace=0.15), sampled(candidate("slow"), 0.5)
+    assert picks("adaptive", [fast, slow], 50, asked=STREAM) == {"slow": 50}, "0.2 + 3 · 0.15 is more than 0.5"
+    fast.load.in_flight -= 2
+    assert picks("adaptive", [fast, slow], 50, asked=STREAM) == {"fast": 50}
 
 
 def test_everyone_of_a_few_is_compared() -> None:
@@ -43,7 +57,7 @@ def test_everyone_of_a_few_is_compared() -> None:
 
 
 def test_an_unknown_one_counts_as_fast_as_the_fastest() -> None:
-    places = [sampled(candidate("slow"), 2.0), sampled(loaded("fast", OWN), 0.2), candidate("new")]
+    places = [sampled(candidate("slow"), 2.0), queued(sampled(candidate("fast"), 0.2), 1, pace=0.2), candidate("new")]
     assert picks("adaptive", places, 50, asked=STREAM) == {"new": 50}
     places[2].load.outstanding = 2 * OWN
     assert picks("adaptive", places, 50, asked=STREAM) == {"fast": 50}, "a trial that hangs draws no more"
@@ -51,11 +65,12 @@ def test_an_unknown_one_counts_as_fast_as_the_fastest() -> None:
 
 def test_a_sibling_s_request_counts_as_one_like_this() -> None:
     places = [loaded("a", siblings=2), loaded("b", OWN)]
-    assert picks("adaptive", places, 50, asked=STREAM) == {"b": 50}
+    assert picks("adaptive", places, 50, asked=WHOLE) == {"b": 50}
 
 
 def test_a_short_headroom_is_spared() -> None:
-    world = World(group([*tier("short", rpm=10), *tier("ample")], strategy="adaptive"))
+    weights = AdaptiveWeights(headroom=1.0)
+    world = World(group([*tier("short", rpm=10), *tier("ample")], strategy="adaptive", adaptive=weights))
     for _ in range(9):
         world.lease("short")
     world.load("short").outstanding = 0
@@ -65,8 +80,8 @@ def test_a_short_headroom_is_spared() -> None:
 
 
 def test_cost_decides_as_much_as_it_is_weighed() -> None:
-    cheap = sampled(loaded("cheap", 3 * OWN, prices=Prices(1e-6, 1e-6)), 0.2)
-    dear = sampled(loaded("dear", 0, prices=Prices(2e-6, 2e-6)), 0.2)
+    cheap = queued(sampled(candidate("cheap", prices=Prices(1e-6, 1e-6)), 0.2), 3, pace=0.2)
+    dear = sampled(candidate("dear", prices=Prices(2e-6, 2e-6)), 0.2)
     places = [cheap, dear]
     assert picks("adaptive", places, 50, view=view_of(places), asked=STREAM) == {"dear": 50}
     assert picks("adaptive", places, 50, view=view_of(places, cost=1.0), asked=STREAM) == {"dear": 50}
@@ -81,7 +96,7 @@ def test_free_is_cheapest_and_unknown_is_dearest_where_cost_is_weighed() -> None
 
 @pytest.mark.parametrize(("part", "winner"), [("load", "fast"), ("latency", "idle")])
 def test_a_weight_of_zero_leaves_a_part_out(part: str, winner: str) -> None:
-    fast, idle = sampled(loaded("fast", 20 * OWN), 0.1), sampled(loaded("idle"), 0.9)
+    fast, idle = queued(sampled(candidate("fast"), 0.1), 20, pace=0.1), sampled(candidate("idle"), 0.9)
     places = [fast, idle]
     assert picks("adaptive", places, 50, view=view_of(places, **{part: 0.0}), asked=STREAM) == {winner: 50}
 
@@ -98,7 +113,7 @@ def test_a_lease_brings_its_prompt_and_expected_output_and_takes_back_what_is_le
     world = World(group(tier("a")))
     first, second = world.lease("a"), world.lease("a")
     assert world.load("a").outstanding == 2 * OWN
-    first.answered()
+    first.answered(START)
     assert world.load("a").outstanding == OWN + 100, "its prompt is done with"
     for _ in range(30):
         first.produced(2)
@@ -112,12 +127,12 @@ def test_a_lease_brings_its_prompt_and_expected_output_and_takes_back_what_is_le
 def test_a_reply_longer_than_expected_never_counts_below_zero() -> None:
     world = World(group(tier("a")))
     lease = world.lease("a")
-    lease.answered()
+    lease.answered(START)
     for _ in range(500):
         lease.produced(3)
     assert world.load("a").outstanding == 1, "it is still under way"
     world.store.settle(lease, SUCCESS)
     assert world.load("a").outstanding == 0
     lease.produced(50)
-    lease.answered()
+    lease.answered(START)
     assert world.load("a").outstanding == 0, "what comes after the end is counted nowhere"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.core.making import START, candidate, request, snapshot
-from tests.core.strategies.shares import doubted, picks, sampled
+from tests.core.strategies.shares import doubted, picks, queued, sampled
 
 STREAM = request(stream=True)
 
@@ -13,24 +13,53 @@ def test_the_sooner_of_two_wins_while_it_is_idle() -> None:
     assert picks("latency-based", places, 50, asked=STREAM) == {"fast": 50}
 
 
-def test_what_is_under_way_counts_like_more_time() -> None:
-    fast, slow = sampled(candidate("fast", in_flight=2), 0.2), sampled(candidate("slow"), 0.5)
-    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"slow": 50}, "0.2 · 3 is more than 0.5 · 1"
-    fast.load.in_flight, fast.load.siblings = 0, 1
-    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"fast": 50}, "0.2 · 2 is less"
+def test_a_wait_counts_as_much_as_a_slow_start() -> None:
+    fast, slow = queued(sampled(candidate("fast"), 0.2), 3, pace=0.15), sampled(candidate("slow"), 0.5)
+    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"slow": 50}, "0.2 + 3 · 0.15 is more than 0.5"
+    fast.load.in_flight -= 2
+    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"fast": 50}
 
 
-def test_of_more_than_two_the_sooner_of_two_random_ones_is_taken() -> None:
-    places = [sampled(candidate(f"d{rank}"), 0.1 * (rank + 1)) for rank in range(4)]
+def test_a_sibling_s_request_is_waited_for_like_one_s_own() -> None:
+    fast, slow = queued(sampled(candidate("fast"), 0.2), 1, pace=0.15), sampled(candidate("slow"), 0.6)
+    fast.load.siblings = 1
+    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"fast": 50}
+    fast.load.siblings = 2
+    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"slow": 50}
+
+
+def test_where_there_is_room_what_is_under_way_counts_for_nothing() -> None:
+    fast, slow = sampled(candidate("fast", in_flight=30), 0.2), sampled(candidate("slow"), 0.25)
+    fast.load.backlog.room, fast.load.backlog.pace = 31.0, 1.0
+    assert picks("latency-based", [fast, slow], 50, asked=STREAM) == {"fast": 50}
+
+
+def test_of_a_few_everyone_is_compared_even_beside_siblings() -> None:
+    places = [sampled(candidate(f"d{rank}", siblings=1), 0.1 * (rank + 1)) for rank in range(10)]
+    assert picks("latency-based", places, 50, asked=STREAM) == {"d0": 50}
+
+
+def test_of_many_the_sooner_of_two_random_ones_is_taken() -> None:
+    places = [sampled(candidate(f"d{rank}"), 0.1 * (rank + 1)) for rank in range(20)]
     shares = picks("latency-based", places, 6000, asked=STREAM)
-    for rank, wins in enumerate((3, 2, 1, 0)):
-        assert shares[f"d{rank}"] == pytest.approx(1000 * wins, rel=0.1), "of six pairs"
+    assert shares["d0"] == pytest.approx(600, rel=0.15), "19 of 190 pairs"
+    assert shares["d10"] == pytest.approx(6000 * 9 / 190, rel=0.2)
+    assert "d19" not in shares
+
+
+def test_what_is_under_way_multiplies_the_time_of_a_whole_reply() -> None:
+    fast, slow = candidate("fast", in_flight=2), candidate("slow")
+    fast.load.latency.replied(START, 100, 2.0)
+    slow.load.latency.replied(START, 100, 5.0)
+    assert picks("latency-based", [fast, slow], 50, asked=request()) == {"slow": 50}, "2 · 3 is more than 5 · 1"
+    fast.load.in_flight = 1
+    assert picks("latency-based", [fast, slow], 50, asked=request()) == {"fast": 50}
 
 
 def test_an_unknown_one_gets_its_trial() -> None:
     known, new = sampled(candidate("known"), 0.2), candidate("new")
     assert picks("latency-based", [known, new], 2000, asked=STREAM)["new"] == pytest.approx(1000, rel=0.1)
-    known.load.in_flight = 1
+    queued(known, 1, pace=0.1)
     assert picks("latency-based", [known, new], 50, asked=STREAM) == {"new": 50}
 
 
