@@ -62,7 +62,8 @@ class Fleet:
         """All three, with another configuration."""
         for place, router in enumerate(self.routers):
             folder = self._folder / f"r{place}"
-            (folder / "router.yaml").write_text(json.dumps(self.config(number)))
+            (folder / "next").write_text(json.dumps(self.config(number)))
+            (folder / "next").rename(folder / "router.yaml")  # one of them may be starting
             router.process.send_signal(signal.SIGHUP)
 
     def _start(self, number: int) -> Router:
