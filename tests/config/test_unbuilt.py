@@ -30,8 +30,8 @@ def test_a_setting_whose_feature_is_not_built_is_refused_with_its_place(setting:
 
 
 def test_the_place_is_that_of_the_setting_itself() -> None:
-    text = MODELS + "server:\n  workers: 2\n"
-    told = "router.yaml:5:3: server.workers: serving from more than one process is not built yet; remove this setting"
+    text = MODELS + "server:\n  admin_port: 4001\n"
+    told = "router.yaml:5:3: server.admin_port: a port for administration is not built yet; remove this setting"
     assert problems(text) == [told]
 
 
