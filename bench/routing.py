@@ -69,7 +69,15 @@ def measure(strategy: str, size: int, seconds: float, *, resting: float = 0.0, l
     rng = Random(2)
     clock = time.thread_time  # what others do on this machine at the time is no cost of ours
     requests = [
-        RouteRequest("chat", "gpt", True, Estimate(500 + index, 200), NOW + 600.0, affinity=f"session {index}".__str__)
+        RouteRequest(
+            "chat",
+            "gpt",
+            True,
+            Estimate(500 + index, 200),
+            NOW + 600.0,
+            affinity=f"session {index}".__str__,
+            size=4 * (500 + index) + 200,  # in bytes, as the edge tells it of every request
+        )
         for index in range(BATCH)
     ]
     view: Snapshot = store.view()
