@@ -70,7 +70,7 @@ bench-peers: $(BIN)/python ## install the peers that `make bench` compares with,
 	@for lock in bench/peers/*.txt; do \
 		name=$$(basename $$lock .txt); home=bench/.peers/$$name; echo "$$name"; \
 		{ $(BIN)/python -m venv $$home && $$home/bin/python -m pip --disable-pip-version-check install --quiet \
-			--only-binary :all: --require-hashes -r $$lock; } || echo "$$name: not installed" >&2; \
+			--only-binary :all: --no-deps --require-hashes -r $$lock; } || echo "$$name: not installed" >&2; \
 	done
 	@echo portkey; mkdir -p bench/.peers/portkey; cp bench/peers/portkey/*.json bench/.peers/portkey/
 	@cd bench/.peers/portkey && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error || echo "portkey: not installed" >&2

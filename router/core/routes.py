@@ -34,6 +34,15 @@ class Routes:
     def deployments(self) -> list[Deployment]:
         return [candidate.deployment for tiers in self.tiers.values() for tier in tiers for candidate in tier]
 
+    def is_last_closed(self, group: str, backend: str) -> bool:
+        """Whether no other backend of the group has a closed breaker."""
+        return not any(
+            candidate.load.breaker.open_until is None
+            for tier in self.tiers.get(group, ())
+            for candidate in tier
+            if candidate.deployment.enabled and candidate.deployment.backend != backend
+        )
+
 
 NO_ROUTES = Routes(Catalogue({}))
 

@@ -8,8 +8,13 @@ Cloud-Scale Systems", HotOS 2017; Envoy's slow start mode for the ramp.
 
 from __future__ import annotations
 
+from router.core.errors import FailureKind
 from router.core.estimators import Ewma
 
+GRAY_FAILURES = frozenset(
+    {FailureKind.FIRST_TOKEN_TIMEOUT, FailureKind.IDLE_TIMEOUT, FailureKind.BAD_REPLY, FailureKind.BROKEN_STREAM}
+)
+"""Stalls, empty replies and successes that are errors: signs of a backend that still takes requests, and should not."""
 RAMP = 10.0
 """Seconds over which the share of a backend grows once its breaker has closed."""
 LEAST = 0.1

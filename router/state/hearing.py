@@ -93,7 +93,7 @@ class Hearing:
     def _may_open(self, backend: str, breaker: Breaker) -> bool:
         """Siblings never take the last closed backend of a group."""
         return breaker.open_until is not None or not any(
-            self._store.is_last_closed(group, backend) for group in self._groups_of(backend)
+            self._store.routes.is_last_closed(group, backend) for group in self._groups_of(backend)
         )
 
     def _groups_of(self, backend: str) -> set[str]:

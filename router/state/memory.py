@@ -19,6 +19,7 @@ from router.core.retry import Health
 from router.core.retry_budget import Draw, RetryBudget
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
+from router.core.standing import GRAY_FAILURES
 from router.core.types import Deployment, Estimate, LimitSubject, ModelGroup, Usage
 from router.state.base import CLIENT_GONE, Lease, Outcome, Served
 from router.state.strict import StrictLimits
@@ -28,10 +29,6 @@ REMEMBERED = 300.0
 requests are under way there, in any case."""
 OUTPUT_SAMPLES = 50.0
 """A model's usual output is a mean over about so many of its last replies."""
-GRAY_FAILURES = frozenset(
-    {FailureKind.FIRST_TOKEN_TIMEOUT, FailureKind.IDLE_TIMEOUT, FailureKind.BAD_REPLY, FailureKind.BROKEN_STREAM}
-)
-"""Stalls, empty replies and successes that are errors: signs of a backend that still takes requests, and should not."""
 
 
 class MemoryStore:
@@ -286,21 +283,12 @@ class MemoryStore:
             lease.trial,
             connection=health is Health.CONNECTION_FAILURE,
             refused=kind is FailureKind.CONNECT,
-            spare=self.is_last_closed(lease.group.name, deployment.backend),
+            spare=self.routes.is_last_closed(lease.group.name, deployment.backend),
         )
         if outcome.retry_after:
             opened = breaker.cool(now, now + min(outcome.retry_after, policy.max), policy) or opened
         if opened:
             self._observer(Cooled(deployment.id, kind, (breaker.open_until or now) - now, None))
-
-    def is_last_closed(self, group: str, backend: str) -> bool:
-        """Whether no other backend of the group has a closed breaker."""
-        return not any(
-            candidate.load.breaker.open_until is None
-            for tier in self.routes.tiers.get(group, ())
-            for candidate in tier
-            if candidate.deployment.enabled and candidate.deployment.backend != backend
-        )
 
     def _meter_of(self, subject: LimitSubject) -> Meter:
         meter = self._meters.get(subject.name)
