@@ -218,10 +218,14 @@ class Failover:
         seconds = chosen = None
         if self._waited:
             chosen, _ = self._choose(view, self._never)
-        else:
+            if chosen is None:  # somebody else came first: a wait in vain is a retry, too
+                self._attempts_here += 1
+                if self._attempts_here > self._retries:
+                    return None
+        if chosen is None:
             seconds = self._wait(view)
-        if seconds is None and chosen is None:
-            return None
+            if seconds is None:
+                return None
         if not view.affords_retry(self.group):
             self.denied = self.group.name
             return None

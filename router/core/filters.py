@@ -67,7 +67,7 @@ def limits(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reaso
 
 
 def cooldown(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
-    """Every key of the deployment rests after a 429 or a refusal."""
+    """Every key of the deployment rests after a 429 or a refusal, or is on trial after such a rest."""
     return Reason.COOLDOWN if candidate.load.usable_key(view.now) is None else None
 
 

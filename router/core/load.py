@@ -10,46 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from router.core.backlog import Backlog
 from router.core.breaker import Breaker
 from router.core.estimators import Correction, Ewma
+from router.core.keys import KeyHealth
 from router.core.latency import Latency
 from router.core.limits import Meter
-from router.core.quota import Quota
 from router.core.standing import Standing
 from router.core.types import Deployment, Estimate, ModelGroup, RouteRequest, RoutingPolicy
 
 if TYPE_CHECKING:
     from router.core.hedging import Hedges
     from router.core.retry_budget import Balance, RetryBudget
-
-KEY_COOLDOWN_BASE = 5.0
-"""Seconds a key rests after a 429 that named no time; doubles with every further one."""
-
-
-class KeyHealth:
-    """One API key's rest after a 429 or a refusal. `until` in clock seconds, `streak` the rests in a row.
-
-    `refused`: it rests because upstream would not have it, or its account is out of money. `quota`: what upstream says
-    is left of its limits; None until it has said so.
-    """
-
-    __slots__ = ("quota", "refused", "streak", "until")
-
-    def __init__(self) -> None:
-        self.until = 0.0
-        self.streak = 0
-        self.refused = False
-        self.quota: Quota | None = None
-
-    def cool(self, now: float, seconds: float | None, longest: float) -> float:
-        """Rest for `seconds`, or for 5 s doubling up to `longest`; a later end wins. Returns the seconds from now.
-
-        What is told of a key at rest was sent before the rest began: it is no further reason to double.
-        """
-        if self.until <= now:
-            self.streak += 1
-        if seconds is None:
-            seconds = min(KEY_COOLDOWN_BASE * 2.0 ** min(max(self.streak - 1, 0), 16), longest)
-        self.until = max(self.until, now + seconds)
-        return self.until - now
 
 
 class BackendLoad:

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from router.core.catalogue import Catalogue
-from router.core.load import BackendLoad, Candidate, KeyHealth
+from router.core.keys import KeyHealth
+from router.core.load import BackendLoad, Candidate
 from router.core.tier import Tier
 from router.core.types import Deployment, ModelGroup, RoutingPolicy
 

@@ -89,7 +89,12 @@ def _keys(candidate: Candidate, now: float) -> list[dict[str, Any]]:
     load = candidate.load
     order = [load.api_keys.index(key) for key in candidate.deployment.api_keys] or [0]
     return [
-        {"position": place, "cooldown": max(key.until - now, 0.0), "refused": key.refused and key.until > now}
+        {
+            "position": place,
+            "cooldown": max(key.until - now, 0.0),
+            "refused": key.refused and key.until > now,
+            "trial": key.trials > 0 and key.until > now,
+        }
         for place, key in enumerate(load.keys[position] for position in order)
     ]
 

@@ -223,6 +223,8 @@ class Runner:
             )
             if response.stream is None:
                 answered = self._clock()
+            elif lease.key_trial and override is None and 200 <= response.status < 300:
+                lease.let_in(self._clock())
             word = dialect.allowances(response.headers)
             if word is not None and override is None:
                 self._state.heard(lease, word)

@@ -26,7 +26,9 @@ class MemoryHold:
         self._clock = clock
 
     def answered(self) -> None:
-        self._lease.answered(self._clock())
+        now = self._clock()
+        self._lease.let_in(now)
+        self._lease.answered(now)
 
     def produced(self, tokens: int) -> None:
         self._lease.produced(tokens)

@@ -56,14 +56,15 @@ class Lease:
 
     `reservation` is its part of the limits, None where the deployment's backend has none; `mark` what had been sent
     with the key. `outstanding` are the tokens still to come, of the prompt while it is not answered and of the output:
-    whoever sees them come says so, and what is left at the end is given back with the lease. `outrun` are the seconds
+    whoever sees them come says so, and what is left at the end is given back with the lease. `key_trial`: it tries its
+    key after a rest, and has it to itself until then (clock seconds); 0.0: it does not. `outrun` are the seconds
     after which it was cancelled, having sent no token, because another attempt of the same request had. `waiting`: it
     is a stream that has not begun; `ahead` is how many it found ahead of it when it was sent, at `sent_at` (clock
     seconds).
     """
 
-    __slots__ = ("ahead", "candidate", "estimate", "group", "key", "key_index", "load", "mark", "outrun",
-                 "outstanding", "reservation", "sent_at", "settled", "trial", "waiting")  # fmt: skip
+    __slots__ = ("ahead", "candidate", "estimate", "group", "key", "key_index", "key_trial", "load", "mark",
+                 "outrun", "outstanding", "reservation", "sent_at", "settled", "trial", "waiting")  # fmt: skip
 
     def __init__(
         self, group: ModelGroup, candidate: Candidate, estimate: Estimate, key: str, key_index: int, trial: bool
@@ -75,6 +76,7 @@ class Lease:
         self.key = key
         self.key_index = key_index
         self.trial = trial
+        self.key_trial = 0.0
         self.settled = False
         self.outstanding = estimate.total
         self.reservation: Reservation | None = None
@@ -87,6 +89,12 @@ class Lease:
     @property
     def deployment(self) -> Deployment:
         return self.candidate.deployment
+
+    def let_in(self, now: float) -> None:
+        """Upstream has begun a good answer, so its key does well again."""
+        if self.key_trial:
+            self.key_trial = 0.0
+            self.load.keys[self.key_index].did_well(now)
 
     def answered(self, now: float) -> None:
         """The first of the output has come: the prompt is done with."""

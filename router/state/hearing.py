@@ -74,7 +74,7 @@ class Hearing:
         elif cooldown.key < len(load.keys):
             key = load.keys[cooldown.key]
             if until > key.until + TOLERANCE:
-                key.until, key.refused = until, cooldown.refused
+                key.hear(until, cooldown.refused)
 
     def _breakers(self, picture: Picture, now: float) -> None:
         for backend, seconds in picture.openings.items():

@@ -162,11 +162,13 @@ class MemoryStore:
             lease = Lease(group, candidate, estimate, keys[index], index, trial)
         else:
             lease = Lease(group, candidate, estimate, "", 0, trial)
+        key = load.keys[lease.key_index]
+        if key.streak:
+            lease.key_trial = key.attempt(now)
         if load.meter is not None:
             lease.reservation = load.meter.reserve(now, estimate.total)
         if load.heard:
-            quota = load.keys[lease.key_index].quota
-            lease.mark = NOTHING_SENT if quota is None else quota.sent(estimate.total)
+            lease.mark = NOTHING_SENT if key.quota is None else key.quota.sent(estimate.total)
         if stream:
             lease.waiting, lease.sent_at = True, now
             lease.ahead = load.backlog.sent(load.in_flight + load.siblings)
@@ -185,6 +187,12 @@ class MemoryStore:
         if lease.reservation is not None:
             usage = None if outcome.served is None else outcome.served.usage
             lease.reservation.settle(outcome.spent or spent_by(outcome.kind), usage)
+        if lease.key_trial:
+            key = load.keys[lease.key_index]
+            if outcome.told and outcome.health is Health.NONE:
+                key.did_well(self._clock())
+            else:
+                key.give_back(lease.key_trial, self._clock())
         if outcome.health is Health.NONE:
             self._settle_unharmed(lease, outcome)
         elif outcome.kind is FailureKind.FIRST_TOKEN_TIMEOUT and load.backlog.in_turn(lease.sent_at, self._clock()):
@@ -215,7 +223,6 @@ class MemoryStore:
                 self._began(lease.group, lease.outrun)
             return
         now = self._clock()
-        load.keys[lease.key_index].streak = 0
         load.succeeded_at = now
         if outcome.served is not None:
             self._measure(lease, outcome.served, now)

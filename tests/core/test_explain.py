@@ -107,6 +107,7 @@ def test_everyone_is_shown_with_the_reason_for_being_passed_over() -> None:
                 deployment("small", context_window=10),
                 deployment("full", max_parallel_requests=1),
                 deployment("resting"),
+                deployment("tried"),
                 deployment("good"),
             ],
             tier("spare"),
@@ -114,6 +115,8 @@ def test_everyone_is_shown_with_the_reason_for_being_passed_over() -> None:
     )
     world.lease("full")
     world.store.settle(world.lease("resting"), Outcome(Health.COOL_KEY, FailureKind.RATE_LIMITED, 9.0))
+    world.store.settle(world.lease("tried"), Outcome(Health.COOL_KEY, FailureKind.RATE_LIMITED, 0.0))
+    assert world.lease("tried").key_trial
     told = explained(world, request(tokens=1000))
     assert reasons(told) == {
         "off": Reason.DISABLED,
@@ -121,6 +124,7 @@ def test_everyone_is_shown_with_the_reason_for_being_passed_over() -> None:
         "small": Reason.CONTEXT_WINDOW,
         "full": Reason.PARALLEL,
         "resting": Reason.COOLDOWN,
+        "tried": Reason.COOLDOWN,
         "good": None,
         "spare": None,
     }

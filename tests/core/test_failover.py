@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.events import Cooled
-from router.core.failover import Failover, FallbackKind, Try
+from router.core.failover import Failover, FallbackKind, Stop, Try, Wait
 from router.core.filters import Reason
+from router.core.keys import TRIAL
 from router.core.plan import plan
 from router.core.types import CooldownPolicy, Kind, ModelGroup, RouteRequest
+from router.state.base import Outcome
 from tests.core.making import START, World, deployment, group, request, tier
-from tests.core.playing import FACTS, Play, play, steps
+from tests.core.playing import FACTS, Middle, Play, failure, play, steps
 
 ROUND_ROBIN: dict[str, Any] = {"strategy": "round-robin"}
 
@@ -172,6 +174,44 @@ def test_a_deployment_freed_during_a_wait_comes_before_the_one_waited_for() -> N
     world = world_of("a", "b")
     world.load("b").keys[0].cool(START, 2.0, 300.0)
     assert play(world, {"a": "429:3", "b": "ok"}) == steps("a 429:3, wait 3.1, b ok")
+
+
+def limited(world: World) -> Failover:
+    """One request to `a` that has met a 429 there and has waited until its key comes back."""
+    failover = Failover(request(), world.group(), world.catalogue, Middle(), lambda found: None)
+    step = failover.next(world.store.view())
+    assert isinstance(step, Try)
+    lease = world.lease("a")
+    told = failure("429:3")
+    world.store.settle(lease, Outcome(failover.failed(step, told).health, told.kind, told.retry_after))
+    step = failover.next(world.store.view())
+    assert isinstance(step, Wait)
+    assert step.seconds == pytest.approx(3.1)
+    world.clock.advance(3.1)
+    return failover
+
+
+def test_who_finds_the_key_on_trial_after_a_wait_waits_for_that() -> None:
+    world = world_of("a", num_retries=2)
+    failover = limited(world)
+    world.lease("a")
+    step = failover.next(world.store.view())
+    assert isinstance(step, Wait)
+    assert step.seconds == pytest.approx(TRIAL + 0.2)
+    world.clock.advance(TRIAL + 0.2)
+    assert isinstance(failover.next(world.store.view()), Try)
+
+
+def test_a_wait_in_vain_is_a_retry() -> None:
+    world = world_of("a", num_retries=2)
+    failover = limited(world)
+    world.lease("a")
+    assert isinstance(failover.next(world.store.view()), Wait)
+    world.clock.advance(TRIAL + 0.2)
+    world.lease("a")
+    step = failover.next(world.store.view())
+    assert isinstance(step, Stop)
+    assert (step.error.status, failover.attempts) == (429, 1)
 
 
 def test_no_attempt_starts_after_the_deadline() -> None:

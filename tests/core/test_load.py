@@ -1,44 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
-from router.core.load import BackendLoad, KeyHealth
+from router.core.load import BackendLoad
 from tests.core.making import POLICY, START, candidate, group, snapshot
-
-
-def test_a_key_rests_as_long_as_it_was_told() -> None:
-    key = KeyHealth()
-    assert key.cool(START, 17.0, 300.0) == 17.0
-    assert key.until == START + 17.0
-
-
-def test_without_a_time_a_key_rests_five_seconds_and_doubles_up_to_the_longest() -> None:
-    key, now, rests = KeyHealth(), START, []
-    for _ in range(9):
-        rests.append(key.cool(now, None, 300.0))
-        now = key.until
-    assert rests == [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]
-
-
-def test_doubling_for_ever_does_not_overflow() -> None:
-    key, now = KeyHealth(), START
-    for _ in range(2000):
-        key.cool(now, None, 300.0)
-        now = key.until
-    assert key.cool(now, None, 300.0) == 300.0
-
-
-def test_a_burst_of_429s_at_once_is_one_reason_to_rest() -> None:
-    key = KeyHealth()
-    assert [key.cool(START, None, 300.0) for _ in range(50)] == [5.0] * 50
-    assert key.cool(START + 5.0, None, 300.0) == 10.0
-
-
-@pytest.mark.parametrize(("second", "until"), [(1.0, 20.0), (20.0, 20.0), (60.0, 60.0)])
-def test_the_later_end_of_a_rest_wins(second: float, until: float) -> None:
-    key = KeyHealth()
-    key.cool(START, 20.0, 300.0)
-    assert key.cool(START, second, 300.0) == until
 
 
 def test_keys_take_turns() -> None:

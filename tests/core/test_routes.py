@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.core.catalogue import Catalogue
-from router.core.load import KeyHealth
+from router.core.keys import KeyHealth
 from router.core.quota import Quota
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.types import Deployment

@@ -58,7 +58,6 @@ async def ask(url: str, stream: bool) -> list[Answer]:
 async def test_nobody_notices(upstreams: Upstreams, tmp_path: Path, strategy: str, stream: bool) -> None:
     for mock in upstreams:
         mock.reset()
-    upstreams.limited.behave(script=["429"], retry_after=20)
     config = settings(
         *(deployment(mock, "m", id=name) for name, mock in zip(Upstreams._fields, upstreams, strict=True)),
         routing={"attempt_timeout": 1, "strategy": strategy},

@@ -152,6 +152,7 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
         cooldowns = [key["cooldown"] for key in limited["keys"]]
         assert max(cooldowns) == pytest.approx(30.0, abs=5.0)
         assert [key["position"] for key in limited["keys"]] == [0, 1]
+        assert not any(key["trial"] for key in limited["keys"])
 
 
 async def test_explain_shows_what_is_left_of_the_retry_budget(house: Open) -> None:

@@ -65,6 +65,7 @@ STREAMS: Mapping[str, Script] = MappingProxyType(
         "in one read": stream(OK.body, whole=True),
         "with usage": stream(ROLE, words(*WORDS), FINISH, event({"choices": [], "usage": USAGE}), DONE, whole=True),
         "slow": stream((1.0, ROLE), *((1.0, words(word)) for word in WORDS), FINISH, (0.5, DONE), whole=True),
+        "slow head": replace(stream((1.0, ROLE), words(*WORDS), FINISH, DONE, whole=True), head=0.5),
         "cut anywhere": stream(*(OK.body[i : i + 7] for i in range(0, len(OK.body), 7)), whole=True),
         "crlf": stream(OK.body.replace(b"\n", b"\r\n"), whole=True),
         "without done": stream(ROLE, words(*WORDS), FINISH, whole=True),

@@ -196,6 +196,13 @@ def test_a_half_open_trial_that_meets_a_429_is_given_back() -> None:
     assert played.told[2].record.outcome == "ok"
 
 
+def test_what_comes_back_from_a_429_is_tried_by_one_request_until_the_head_of_its_answer() -> None:
+    asks = (Asks(), Asks(at=2.5), Asks(at=2.6), Asks(at=2.9), Asks(at=3.1))
+    played = happens({"a": "429, come back | slow head | ok", "b": "ok"}, *asks)
+    assert [tried(told)[-1] for told in played.told] == ["b", "a", "b", "b", "a"]
+    assert [told.record.attempts for told in played.told] == [2, 1, 1, 1, 1]
+
+
 def test_a_fallback_is_told_of_once_and_only_when_it_is_sent_to() -> None:
     falls_back = replace(POLICY, fallbacks=("beta", "gamma"))
     groups = (group("alpha", "a", policy=falls_back), group("beta", "b", "b2"), group("gamma", "c"))

@@ -9,7 +9,7 @@ from router.core.errors import FailureKind
 from router.core.events import Cooled, Recovered
 from router.core.retry import Health
 from router.core.types import CooldownPolicy, Deployment
-from router.state.base import CLIENT_GONE, SUCCESS, Lease, Outcome
+from router.state.base import CLIENT_GONE, SUCCESS, UNSENT, Lease, Outcome
 from tests.core.making import START, World, deployment, group, tier
 
 COOLDOWN = CooldownPolicy(allowed_fails=2, error_rate=0.5, min_requests=4, window=30.0, base=5.0, max=60.0)
@@ -161,6 +161,7 @@ def test_a_resting_key_is_skipped_and_comes_back(outcome: Outcome) -> None:
     assert signed(world, 4) == ["k2", "k3", "k2", "k3"]
     world.clock.advance(COOLDOWN.max)
     assert signed(world, 3) == ["k1", "k2", "k3"]
+    assert signed(world, 3) == ["k2", "k3", "k2"], "the first of them tries it, and the others wait for that"
 
 
 def test_a_429_rests_its_own_key_for_as_long_as_upstream_says() -> None:
@@ -182,6 +183,57 @@ def test_429s_that_name_no_time_double_and_a_success_ends_the_row() -> None:
     serve(world, "a", SUCCESS)
     serve(world, "a", LIMITED)
     assert world.load("a").keys[0].until == world.clock.now + 5.0
+
+
+def limited_until_now(*keys: str) -> World:
+    """Its first key, or the deployment that has none, comes back from a rest just now."""
+    world = keyed(*keys)
+    serve(world, "a", LIMITED)
+    world.clock.now = world.load("a").keys[0].until
+    return world
+
+
+@pytest.mark.parametrize("keys", [(), ("k1",)])
+def test_one_request_at_a_time_tries_what_comes_back_from_a_429(keys: tuple[str, ...]) -> None:
+    world = limited_until_now(*keys)
+    trial = world.lease("a")
+    assert trial.key_trial
+    assert world.load("a").usable_key(world.clock.now) is None, "the others go elsewhere"
+    world.store.settle(trial, SUCCESS)
+    assert world.load("a").usable_key(world.clock.now) == 0
+    assert not world.lease("a").key_trial
+
+
+def test_the_head_of_a_stream_ends_the_trial() -> None:
+    world = limited_until_now("k1")
+    trial = world.lease("a", stream=True)
+    trial.let_in(world.clock.now)
+    assert world.load("a").usable_key(world.clock.now) == 0
+    world.clock.advance(60.0)
+    world.store.settle(trial, LIMITED)
+    assert world.load("a").keys[0].until == world.clock.now + 5.0, "its end says no more about the trial"
+
+
+@pytest.mark.parametrize("outcome", [CLIENT_GONE, UNSENT, failed(), CONNECT])
+def test_a_trial_of_a_key_that_tells_nothing_about_it_is_given_back(outcome: Outcome) -> None:
+    world = limited_until_now("k1")
+    serve(world, "a", outcome)
+    assert world.load("a").usable_key(world.clock.now) == 0
+    assert world.lease("a").key_trial
+
+
+def test_a_key_on_trial_leaves_the_other_keys_to_the_others() -> None:
+    world = limited_until_now("k1", "k2")
+    assert sorted(signed(world, 3)) == ["k1", "k2", "k2"]
+
+
+def test_a_success_from_before_the_rest_is_no_trial() -> None:
+    world = keyed("k1")
+    early = world.lease("a")
+    serve(world, "a", LIMITED)
+    world.store.settle(early, SUCCESS)
+    world.clock.advance(5.0)
+    assert world.lease("a").key_trial
 
 
 def test_a_burst_of_429s_is_one_reason_to_rest() -> None:

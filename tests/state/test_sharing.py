@@ -250,6 +250,15 @@ async def test_a_cooldown_reaches_everybody_and_a_later_end_wins() -> None:
     assert fleet.replicas[0].load("a").usable_key(fleet.clock.now + 19.0) is None
 
 
+async def test_each_replica_tries_what_comes_back_by_one_request() -> None:
+    fleet = Fleet(2)
+    fleet.replicas[0].serve("a", LIMITED)
+    await fleet.trade()
+    fleet.clock.advance(20.1)
+    trials = [replica.lease("a").key_trial for replica in fleet.replicas for _ in range(2)]
+    assert [bool(trial) for trial in trials] == [True, False, True, False]
+
+
 async def test_a_cooldown_is_heard_at_once() -> None:
     fleet = Fleet(2)
     run = [asyncio.ensure_future(each.sharing.run()) for each in fleet.replicas]

@@ -128,6 +128,14 @@ def test_a_slow_down_is_felt_while_it_lasts() -> None:
     assert told.duration == pytest.approx(152.0)
 
 
+def test_one_that_only_says_429_is_tried_by_one_request_a_rest() -> None:
+    full = replace(QUICK, slots=64, latency=0.2, outages=(Outage(0.0, 60.0, OutageKind.RATE_LIMITED, retry_after=1.0),))
+    told = run(every(0.01, 2000), {"full": full, "well": replace(QUICK, slots=64)})
+    first_come, rests = 0.2 / 0.01, 20.0 / 1.2
+    assert told.failures == 0
+    assert 10 < told.rate_limited <= first_come + rests + 1
+
+
 MACHINES = {
     "a": replace(QUICK, jitter=0.3),
     "b": replace(QUICK, decode=30.0, jitter=0.3),
