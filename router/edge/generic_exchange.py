@@ -17,7 +17,8 @@ GOODBYE_SECONDS = 0.5
 """How long a client may take to read why its request was cut off."""
 
 BUFFER_LIMIT = 16 * 1024
-"""Bytes waiting for a slow client above which upstream is no longer read."""
+"""Bytes waiting for a slow client above which upstream is no longer read; and the most that aiohttp is handed at once,
+since it copies what it is handed, and keeps both while the client does not read."""
 
 
 class GenericExchange:
@@ -56,9 +57,7 @@ class GenericExchange:
     def write(self, frames: bytes) -> None:
         self._waiting += frames
         self._wake.set()
-        if self._stream is not None and not self._holding and len(self._waiting) > BUFFER_LIMIT:
-            self._holding = True
-            self._stream.pause()
+        self._hold_back()
 
     def end(self, frames: bytes = b"") -> None:
         self._over = True
@@ -70,6 +69,7 @@ class GenericExchange:
     def hold(self, stream: BodyStream | None) -> None:
         self._stream = stream
         self._holding = False
+        self._hold_back()
 
     async def finish(self) -> web.StreamResponse:
         """Wait until all has been handed to aiohttp; the response to return to it."""
@@ -93,6 +93,11 @@ class GenericExchange:
             if self._pump is not None:
                 self._pump.cancel()
 
+    def _hold_back(self) -> None:
+        if self._stream is not None and not self._holding and len(self._waiting) > BUFFER_LIMIT:
+            self._holding = True
+            self._stream.pause()
+
     def _whole(self, status: int, fields: str, body: bytes) -> None:
         self.committed = True
         self.response = web.Response(status=status, headers=pairs(fields), body=body)
@@ -104,8 +109,8 @@ class GenericExchange:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            frames, self._waiting = self._waiting, b""
-            if frames:
+            while self._waiting:
+                frames, self._waiting = self._waiting[:BUFFER_LIMIT], self._waiting[BUFFER_LIMIT:]
                 await response.write(frames)
                 del frames
                 await self._request.protocol._drain_helper()  # `write` waits only now and then

@@ -19,7 +19,7 @@ from tests.e2e.processes import Router, deployment, mock_process, router_process
 
 STALLED = 1_000
 KILOBYTES = 256
-"""What one stalled stream may cost; on the fast path, the kernel's buffers for it included."""
+"""What one stalled stream may cost, the kernel's buffers for it included."""
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n' % (b"x" * 4000)
 END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
@@ -154,7 +154,7 @@ async def test_a_thousand_clients_that_read_nothing(
                 f"{kernel:.0f} KB in the kernel; a short stream takes {beside:.1f} ms beside them, {alone:.1f} ms alone"
             )
             assert flood.sent < STALLED * len(EVENT) * EVENTS / 4, "upstream is held back"
-            assert held * 1024 / STALLED + (kernel if fast_path else 0) < KILOBYTES
+            assert held * 1024 / STALLED + kernel < KILOBYTES
             assert later - held < 5, "what stands still does not grow"
             assert beside < 3 * alone + 20, "nobody else is slowed down"
             texts = await asyncio.gather(*(reader.read() for reader, _ in clients[:20]))
