@@ -283,10 +283,12 @@ def sharing_of(
     if url:
         from router.state.redis.client import connect  # who shares nothing does not load it
         from router.state.redis.exact import RedisExact
+        from router.state.redis.link import dialer
         from router.state.redis.medium import RedisMedium
 
-        connect_to = partial(connect, parse_redis_url(url))
-        medium = RedisMedium(connect_to, state.namespace)
+        address = parse_redis_url(url)
+        connect_to = partial(connect, address)
+        medium = RedisMedium(connect_to, state.namespace, dial=dialer(address))
     if medium is None:
         return None
     sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval)

@@ -45,15 +45,19 @@ class Channel:
         """Raises ChannelClosed."""
         self._send([0, what, told])
 
-    async def ask(self, what: str, told: Any = None) -> Any:
-        """The answer. Raises ChannelClosed."""
+    async def ask(self, what: str, told: Any = None, within: float | None = None) -> Any:
+        """The answer. Raises ChannelClosed, and TimeoutError where it does not come `within` so many seconds."""
         number = next(self._numbers)
-        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer = self._waiting[number] = loop.create_future()
+        late = None if within is None else loop.call_later(within, _late, answer)
         try:
             self._send([number, what, told])
             return await answer
         finally:
             self._waiting.pop(number, None)
+            if late is not None:
+                late.cancel()
 
     async def run(self) -> None:
         """Receive until the other side has gone."""
@@ -105,3 +109,8 @@ class Channel:
             raise ChannelClosed("the other side has gone")
         data = orjson.dumps(message)
         self._writer.write(len(data).to_bytes(4, "big") + data)
+
+
+def _late(answer: asyncio.Future[Any]) -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError("no answer in time"))

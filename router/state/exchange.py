@@ -18,6 +18,8 @@ LEASE = 3.0
 """Seconds after its last batch in which a replica counts as alive. Then what it has in flight is forgotten."""
 MINUTE = 60.0
 """Seconds for which what a replica has used of the limits counts on after its death."""
+TOTAL_TIMEOUT = 1.0
+"""Seconds for one trade, connecting included."""
 AGES = 6
 """A replica's last minute is told in so many parts of ten seconds, the youngest first."""
 
@@ -157,10 +159,10 @@ class MediumError(Exception):
 
 
 class Medium(Protocol):
-    """What carries batches between replicas. Every method may raise MediumError, and none waits for long."""
+    """What carries batches between replicas. Every method may raise MediumError."""
 
     async def trade(self, batch: Batch) -> Picture:
-        """Hand in a batch, and get the picture."""
+        """Hand in a batch, and get the picture, one at a time. Raises MediumError `timeout` after TOTAL_TIMEOUT."""
 
     async def publish(self, replica: str, cooldown: Cooldown) -> None:
         """Tell the siblings of a cooldown at once, and keep it for those who hear it later. A later end wins."""

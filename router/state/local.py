@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from router.core.clock import Clock
 from router.state.exchange import (
     LIFETIMES,
+    TOTAL_TIMEOUT,
     Ages,
     Batch,
     Cooldown,
@@ -29,9 +30,9 @@ HEARD_MOST = 1000
 
 
 class Line(Protocol):
-    """The way to whoever keeps the ledger. Raises OSError where it is cut."""
+    """The way to whoever keeps the ledger. Raises OSError where it is cut, TimeoutError after `within` seconds."""
 
-    def ask(self, what: str, told: Any) -> Awaitable[Any]: ...
+    def ask(self, what: str, told: Any, within: float) -> Awaitable[Any]: ...
     def tell(self, what: str, told: Any) -> None: ...
 
 
@@ -44,7 +45,9 @@ class LocalMedium:
 
     async def trade(self, batch: Batch) -> Picture:
         try:
-            return picture_of(await self._line.ask("trade", plain(batch)))
+            return picture_of(await self._line.ask("trade", plain(batch), TOTAL_TIMEOUT))
+        except TimeoutError as error:
+            raise MediumError("timeout", "the supervisor does not answer") from error
         except OSError as error:
             raise MediumError("unreachable", "the supervisor is gone") from error
 

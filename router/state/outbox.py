@@ -52,7 +52,8 @@ class Outbox:
         self._aged_at = float("-inf")
         self._sampled_at = float("-inf")
         self._forgotten = False
-        self._soon = asyncio.Event()
+        self._hurried = False
+        self._due: asyncio.Future[None] | None = None
         self._names: dict[str, str] = {}
         self._names_of: Mapping[str, BackendLoad] | None = None
 
@@ -66,7 +67,7 @@ class Outbox:
             backend = self._backend_of(event.deployment)
             if backend:
                 self._recovered.add(backend)
-                self._soon.set()
+                self._hurry()
 
     def batch(self) -> Batch:
         """The next to send: everything as it is now, and the deltas that were sent last until they have arrived."""
@@ -122,12 +123,21 @@ class Outbox:
 
     async def wait(self, seconds: float) -> None:
         """Until the next batch is due."""
-        try:
-            async with asyncio.timeout(max(seconds, 0.0)):
-                await self._soon.wait()
-        except TimeoutError:
-            pass
-        self._soon.clear()
+        if not self._hurried:
+            loop = asyncio.get_running_loop()
+            due = self._due = loop.create_future()
+            timer = loop.call_later(max(seconds, 0.0), _wake, due)
+            try:
+                await due
+            finally:
+                timer.cancel()
+        self._hurried = False
+
+    def _hurry(self) -> None:
+        """The next batch is due now."""
+        self._hurried = True
+        if self._due is not None:
+            _wake(self._due)
 
     def _deltas(self, now: float) -> Batch:
         for subject, spending in self._store.spending.items():
@@ -182,3 +192,8 @@ class Outbox:
             self._names_of = self._store.loads
             self._names = {each.deployment.id: each.deployment.backend for each in self._store.candidates()}
         return self._names.get(deployment, "")  # a client's own deployment is nobody else's
+
+
+def _wake(due: asyncio.Future[None]) -> None:
+    if not due.done():
+        due.set_result(None)

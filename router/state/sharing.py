@@ -7,15 +7,13 @@ from random import Random
 
 from router.core.clock import Clock
 from router.core.events import Observer, SharingLost, SharingRestored
-from router.state.exchange import LEASE, Medium, MediumError
+from router.state.exchange import LEASE, TOTAL_TIMEOUT, Medium, MediumError
 from router.state.hearing import Hearing
 from router.state.live import Live
 from router.state.memory import MemoryStore
 from router.state.outbox import Outbox
 from router.state.spend import Spend
 
-TOTAL_TIMEOUT = 1.0
-"""Seconds for one trade, connecting included."""
 PATIENCE = 2.0
 """Trades are this many times their own duration apart, at least: a medium with too much to do is asked less often."""
 LONGEST_WAIT = LEASE / 3
@@ -76,14 +74,10 @@ class Sharing:
     async def trade(self) -> bool:
         """One trade. False where the medium could not be asked."""
         try:
-            async with asyncio.timeout(TOTAL_TIMEOUT):
-                picture = await self._medium.trade(self.outbox.batch())
+            picture = await self._medium.trade(self.outbox.batch())
             now = self._heard_at = self._clock()
             self.outbox.answered(picture)
             self._hearing.hear(picture, self._live.hear(now, picture.live), now)
-        except TimeoutError:
-            self._failed("timeout", f"no answer within {TOTAL_TIMEOUT:g} s")
-            return False
         except MediumError as error:
             self._failed(error.reason, str(error))
             return False

@@ -18,7 +18,7 @@ class Wire:
         self._keeper = keeper
         self._number = number
 
-    async def ask(self, what: str, told: Any) -> Any:
+    async def ask(self, what: str, told: Any, within: float) -> Any:
         assert what == "trade"
         return _sent(self._keeper.trade(self._number, _sent(told)))
 

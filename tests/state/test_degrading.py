@@ -13,6 +13,7 @@ from router.core.events import SharingLost, SharingRestored
 from router.core.redis_address import parse_redis_url
 from router.core.types import Budget, Limits, LimitSubject
 from router.state.redis.client import connect
+from router.state.redis.link import dialer
 from router.state.redis.medium import RedisMedium
 from tests.core.making import FakeClock, group, tier
 from tests.state.redis_servers import PASSWORD, RedisServer, redis_server
@@ -34,7 +35,7 @@ class Pair:
     def __init__(self, url: str) -> None:
         address = parse_redis_url(url)
         self.clock = FakeClock()
-        self.media = [RedisMedium(lambda: connect(address), "router") for _ in range(2)]
+        self.media = [RedisMedium(lambda: connect(address), "router", dial=dialer(address)) for _ in range(2)]
         groups = group(tier("a", "b"))
         self.replicas = [Replica(f"r{place}", self.clock, medium, groups) for place, medium in enumerate(self.media)]
 

@@ -19,7 +19,7 @@ WHOLE = Batch(
 class Cut:
     """A line to a supervisor that is gone."""
 
-    async def ask(self, what: str, told: Any) -> Any:
+    async def ask(self, what: str, told: Any, within: float) -> Any:
         raise ConnectionError
 
     def tell(self, what: str, told: Any) -> None:

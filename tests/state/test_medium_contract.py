@@ -21,6 +21,7 @@ from router.state.exchange import LIFETIMES, Ages, Batch, Cooldown, Failing, Lif
 from router.state.ledger import Ledger
 from router.state.local import LocalMedium
 from router.state.redis.client import connect
+from router.state.redis.link import dialer
 from router.state.redis.medium import RedisMedium
 from tests.core.making import FakeClock
 from tests.state.local_media import local_media
@@ -108,7 +109,10 @@ async def setting(place: str | RedisServer, request: pytest.FixtureRequest) -> A
         with place.admin() as admin:
             admin.flushall()
         address = parse_redis_url(place.url)
-        media = [RedisMedium(lambda: connect(address, PATIENCE, PATIENCE), "router", kept) for _ in range(3)]
+        dial = dialer(address, PATIENCE, PATIENCE)
+        media = [
+            RedisMedium(lambda: connect(address, PATIENCE, PATIENCE), "router", kept, dial, PATIENCE) for _ in range(3)
+        ]
     else:
         fake = fakeredis.FakeServer()
         media = [RedisMedium(lambda: fakeredis.FakeAsyncRedis(server=fake), "router", kept) for _ in range(3)]

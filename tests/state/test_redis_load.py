@@ -14,6 +14,7 @@ from router.core.types import Estimate, Usage
 from router.state.base import Outcome, Served
 from router.state.memory import MemoryStore
 from router.state.redis.client import connect
+from router.state.redis.link import dialer
 from router.state.redis.medium import RedisMedium
 from router.state.sharing import Sharing
 from tests.core.making import group, tier
@@ -35,7 +36,7 @@ async def test_redis_has_as_much_to_do_at_two_thousand_requests_a_second_as_at_a
         deployments = tier("a", "b", "c", rpm=10**6)
         routed = group(deployments)
         store.configure(Catalogue({"gpt": routed}))
-        medium = RedisMedium(lambda: connect(address), "router")
+        medium = RedisMedium(lambda: connect(address), "router", dial=dialer(address))
         sharing = Sharing("one", store, medium, lambda event: None, time.monotonic, Random(1), 0.05)
         running = asyncio.ensure_future(sharing.run())
         places = list(store.candidates())

@@ -16,6 +16,7 @@ import redis
 from router.core.redis_address import parse_redis_url
 from router.state.exchange import Batch, MediumError, Use
 from router.state.redis.client import connect
+from router.state.redis.link import dialer
 from router.state.redis.medium import RedisMedium
 from tests.state.redis_servers import RedisServer, found, free_port, redis_server
 
@@ -70,7 +71,7 @@ def _knows_both(sentinel: redis.Redis) -> bool:
 
 async def test_a_trade_goes_to_the_master_and_after_a_failover_to_the_next(guarded: Guarded) -> None:
     address = parse_redis_url(guarded.url)
-    medium = RedisMedium(lambda: connect(address), "router")
+    medium = RedisMedium(lambda: connect(address), "router", dial=dialer(address))
     assert (await medium.trade(Batch("one", 0, 1, {"a": Use(1)}))).live == 1
     assert (await medium.trade(Batch("other", 0, 1))).uses == {"a": Use(1)}
     guarded.master.stop()

@@ -15,8 +15,9 @@ import orjson
 from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster
 
-from router.state.exchange import LIFETIMES, Batch, Cooldown, Lifetimes, MediumError, Picture
+from router.state.exchange import LIFETIMES, TOTAL_TIMEOUT, Batch, Cooldown, Lifetimes, MediumError, Picture
 from router.state.redis.client import Client, close
+from router.state.redis.link import Dial, Link
 from router.state.wire import batch_to_json, cooldown_of, picture_from_json, place_of
 
 LAYOUT = "v1"
@@ -48,6 +49,9 @@ _CODES = {
     "LOADING": "loading",
     "CLUSTERDOWN": "failing_over",
     "MASTERDOWN": "failing_over",
+    "MOVED": "failing_over",
+    "ASK": "failing_over",
+    "TRYAGAIN": "failing_over",
 }
 """What the server's errors begin with, for those that the client library has no kind for."""
 
@@ -67,11 +71,23 @@ class Script:
 
 
 class RedisMedium:
-    """`connect` makes a client; it is called anew after every failure, so that nothing of a broken one is left."""
+    """`connect` makes a client, and `dial` the link that trades go over, for want of which they go over the client.
+    Both are called anew after every failure, so that nothing of what is broken is left."""
 
-    def __init__(self, connect: Callable[[], Client], namespace: str, lifetimes: Lifetimes = LIFETIMES) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        namespace: str,
+        lifetimes: Lifetimes = LIFETIMES,
+        dial: Dial | None = None,
+        total_timeout: float = TOTAL_TIMEOUT,
+    ) -> None:
+        """`total_timeout`: seconds for one trade, connecting included."""
         self._connect = connect
+        self._dial = dial
+        self._total_timeout = total_timeout
         self._client: Client | None = None
+        self._link: Link | None = None
         self._prefix = f"{{{namespace}}}:{LAYOUT}:"
         self._trade = Script("trade.lua")
         self._cool = Script("cool.lua")
@@ -90,11 +106,24 @@ class RedisMedium:
                 "spent-until",
             )
         ]
-        self._lifetimes = [round(each * 1000) for each in lifetimes]
+        self._lifetimes = [b"%d" % round(each * 1000) for each in lifetimes]
 
     async def trade(self, batch: Batch) -> Picture:
         keys = [*self._keys, f"{self._prefix}applied:{batch.replica}"]
-        answer = await self._call(self._trade, keys, batch.replica, *batch_to_json(batch), *self._lifetimes)
+        arguments = (batch.replica.encode(), *batch_to_json(batch), *self._lifetimes)
+        link = self._link
+        try:
+            if link is not None and not link.lost:
+                answer = await self._ask(link, keys, arguments)
+            else:
+                async with asyncio.timeout(self._total_timeout):
+                    answer = await self._begin(keys, arguments)
+        except (errors.RedisError, OSError) as error:
+            await self._hang_up()
+            raise medium_error(error) from error
+        except asyncio.CancelledError:
+            await asyncio.shield(self._hang_up())
+            raise
         try:
             return picture_from_json(answer)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -141,6 +170,31 @@ class RedisMedium:
         await self._call(self._leave, [self._prefix + "replicas", self._prefix + "trials"], replica)
 
     async def close(self) -> None:
+        await self._hang_up()
+
+    async def _begin(self, keys: list[str], arguments: tuple[bytes, ...]) -> bytes:
+        """The first trade over a new link."""
+        client = self._client = self._client or self._connect()
+        if self._dial is None:
+            answer: bytes = await self._trade.call(client, keys, *arguments)
+            return answer
+        link = self._link = await self._dial(client, keys[0])
+        return await self._ask(link, keys, arguments)
+
+    async def _ask(self, link: Link, keys: list[str], arguments: tuple[bytes, ...]) -> bytes:
+        script = self._trade
+        told = (b"%d" % len(keys), *(key.encode() for key in keys), *arguments)
+        try:
+            return await link.ask(b"EVALSHA", script.sha.encode(), *told)
+        except errors.ResponseError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            return await link.ask(b"EVAL", script.text.encode(), *told)
+
+    async def _hang_up(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
         client, self._client = self._client, None
         if client is not None:
             await close(client)

@@ -1,0 +1,178 @@
+"""One connection on which a server is asked one thing at a time: what a trade needs of Redis' protocol, and no more.
+
+The client library finds the server, publishes and subscribes. From a command to the wire and back it takes three times
+what all the rest of a trade takes, ten times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.exceptions import AuthenticationError, ResponseError
+
+from router.core.redis_address import RedisAddress
+from router.state.redis.client import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Client
+
+_END = b"\r\n"
+
+
+class Link(asyncio.Protocol):
+    """`lost`: to be used no more."""
+
+    def __init__(self, patience: float) -> None:
+        """`patience`: seconds that an answer may take."""
+        self.lost = False
+        self._patience = patience
+        self._transport: asyncio.Transport | None = None
+        self._asked: asyncio.Future[bytes] | None = None
+        self._received = b""
+
+    async def ask(self, *parts: bytes) -> bytes:
+        """The answer to a command. Raises ResponseError where that is an error, and TimeoutError or OSError where there
+        is none: then, and after being cancelled, the link is lost."""
+        if self._transport is None or self.lost:
+            raise ConnectionResetError("the connection is lost")
+        loop = asyncio.get_running_loop()
+        asked: asyncio.Future[bytes] = loop.create_future()
+        self._asked = asked
+        late = loop.call_later(self._patience, self._late, asked)
+        self._transport.write(command(*parts))
+        try:
+            return await asked
+        except ResponseError:
+            raise
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            late.cancel()
+            self._asked = None
+
+    def close(self) -> None:
+        self.lost = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._received + data if self._received else data
+        try:
+            answer = answer_in(data)
+        except ValueError as error:
+            self._fail(ConnectionResetError(f"an answer can not be read: {error}"))
+            return
+        if answer is None:
+            self._received = data
+            return
+        self._received = b""
+        if self._asked is None or self._asked.done():
+            self.close()
+        elif isinstance(answer, ResponseError):
+            self._asked.set_exception(answer)
+        else:
+            self._asked.set_result(answer)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._fail(ConnectionResetError("the server has closed the connection"))
+
+    def _late(self, asked: asyncio.Future[bytes]) -> None:
+        if not asked.done():
+            asked.set_exception(TimeoutError(f"no answer within {self._patience:g} s"))
+
+    def _fail(self, error: OSError) -> None:
+        self.close()
+        if self._asked is not None and not self._asked.done():
+            self._asked.set_exception(error)
+
+
+Dial = Callable[[Client, str], Awaitable[Link]]
+"""Connects to the server that keeps a key, which the client knows of. Raises what the library raises, and OSError."""
+
+
+def dialer(
+    address: RedisAddress, connect_timeout: float = CONNECT_TIMEOUT, command_timeout: float = COMMAND_TIMEOUT
+) -> Dial:
+    async def dial(client: Client, key: str) -> Link:
+        host, port = await _place(address, client, key)
+        link = Link(command_timeout)
+        async with asyncio.timeout(connect_timeout):
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: link, host, port, ssl=_context(address) if address.tls else None)
+            try:
+                await _sign_in(link, address)
+            except BaseException:
+                link.close()
+                raise
+        return link
+
+    return dial
+
+
+async def _place(address: RedisAddress, client: Client, key: str) -> tuple[str, int]:
+    if isinstance(client, RedisCluster):
+        _ = await client.initialize()
+        node = client.get_node_from_key(key)
+        if node is None:
+            raise ConnectionError("no node of the cluster has the keys")
+        return str(node.host), int(node.port)
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        host, port = await pool.get_master_address()
+        return str(host), int(port)
+    return address.hosts[0]
+
+
+async def _sign_in(link: Link, address: RedisAddress) -> None:
+    if address.password is not None:
+        login = (address.user or "default").encode()
+        try:
+            await link.ask(b"AUTH", login, address.password.encode())
+        except ResponseError as error:
+            raise AuthenticationError(str(error)) from error
+    if address.db:
+        await link.ask(b"SELECT", b"%d" % address.db)
+
+
+def _context(address: RedisAddress) -> ssl.SSLContext:
+    options = address.options
+    context = ssl.create_default_context()
+    if "ca_file" in options:
+        context.load_verify_locations(options["ca_file"])
+    if "cert_file" in options:
+        context.load_cert_chain(options["cert_file"], options.get("key_file"))
+    return context
+
+
+def command(*parts: bytes) -> bytes:
+    """As Redis takes it: an array of strings, each after its length."""
+    return b"*%d\r\n" % len(parts) + b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts])
+
+
+def answer_in(data: bytes) -> bytes | ResponseError | None:
+    """The one answer that `data` is, a missing value as the empty string; None where more of it is to come.
+
+    Raises ValueError where it is none, or one of a kind that no command here has.
+    """
+    end = data.find(_END)
+    if end < 0:
+        return None
+    kind, head = data[:1], data[1:end]
+    first = last = end + len(_END)
+    if kind == b"$" and head != b"-1":
+        last = first + int(head)
+        if len(data) < last + len(_END):
+            return None
+        head = data[first:last]
+        last += len(_END)
+    if len(data) > last or kind not in (b"$", b"+", b":", b"-"):
+        raise ValueError("it is none to what was asked")
+    if kind == b"-":
+        return ResponseError(head.decode("utf-8", "replace"))
+    return b"" if head == b"-1" else head
