@@ -1,8 +1,9 @@
 """What sharing state through Redis costs a request: the router with memory alone, and with Redis.
 
-    python -m bench.shared_state [--rounds 12] [--seconds 2]
+    python -m bench.shared_state [--rounds 12] [--seconds 2] [--add-to FILE]
 
-Processor time for each request, paired within rounds; Redis runs beside the load. The target: at most 1.05.
+Processor time for each request, paired within rounds; Redis runs beside the load. The target: at most 1.05. A machine
+with other work to do takes many rounds: `--add-to` keeps them in a file, and reckons with all that are there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import uvloop
 
@@ -22,6 +24,8 @@ from bench.contenders import Contender, Place
 from bench.process import free_port
 from bench.ring import Cores, Ring
 from bench.stats import ratio
+
+Samples = dict[str, list[measure.Sample | None]]
 
 
 def _command(redis_url: str) -> Callable[[Place], list[str]]:
@@ -53,10 +57,19 @@ async def run(cores: Cores, rounds: int, seconds: int, redis_url: str) -> measur
         )
 
 
+def _added(file: Path, samples: Samples) -> Samples:
+    """What the file holds and `samples`, which it holds from then on, too."""
+    known: Samples = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    both = {name: known.get(name, []) + column for name, column in samples.items()}
+    file.write_text(json.dumps(both), "utf-8")
+    return both
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.shared_state", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--add-to", type=Path)
     options = parser.parse_args()
     os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
     cores = Cores.of_this_machine()
@@ -69,6 +82,9 @@ def main() -> int:
                 results = runner.run(run(cores, options.rounds, options.seconds, f"redis://127.0.0.1:{port}"))
         finally:
             server.kill()
+    if options.add_to is not None:
+        results = measure.Results(_added(options.add_to, results.samples), results.failures)
+    print(f"{len(results.samples['redis'])} rounds\n")
     print("| | CPU µs per request | over memory | requests/s |\n|---|---|---|---|")
     for name in ("memory", "redis"):
         cpu, found = results.middle(name, "cpu"), ratio(results.column(name, "cpu"), results.column("memory", "cpu"))

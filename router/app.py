@@ -65,6 +65,8 @@ KEEPALIVE_TIMEOUT = 75.0
 """Seconds an idle client connection is kept: longer than the usual 60 s of a balancer in front."""
 
 
+LOCAL_TRADES_APART = 0.005
+"""Seconds between two trades of one worker with its siblings, at least."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter from the event loop where traces are sent: making them is work."""
 
@@ -291,7 +293,8 @@ def sharing_of(
         medium = RedisMedium(connect_to, state.namespace, dial=dialer(address))
     if medium is None:
         return None
-    sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval)
+    soonest = None if url else LOCAL_TRADES_APART
+    sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval, soonest)
     if url:
         store.strict = StrictLimits(RedisExact(connect_to, state.namespace), lambda: sharing.degraded)
     for kind in HEARS:

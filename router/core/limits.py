@@ -157,12 +157,15 @@ class Meter:
         """Count one request of `tokens`, whether or not there is room for it."""
         self.in_flight += 1
         requests, window = self.requests, self.tokens
-        return Reservation(
+        reservation = Reservation(
             self,
             tokens,
             None if requests is None else requests.add(now, 1),
             None if window is None else window.add(now, tokens),
         )
+        if self.part is not None:
+            self.part.took(self)
+        return reservation
 
     def admit(self, limits: Limits, now: float, tokens: int) -> Admission:
         """Reserve for one request of `tokens` where the limits have room for it."""

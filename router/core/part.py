@@ -1,12 +1,16 @@
 """A replica's part of limits that several replicas keep together.
 
 Each replica hears now and then (a trade) what the others have used. Until it hears again it takes at most its part of
-what was free then: headroom / live, or one request where that is less, so that a limit is never passed by more than one
-request for each replica. While nobody can be heard, each keeps to limit / live.
+what was free then: headroom / live, or one request where that is less, so that a limit is passed by one request for
+each replica. What a replica may yet take it claims, while it is asked for any: the others count that as used, or
+whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has taken as soon
+as half of its part is gone. While nobody can be heard, each keeps to limit / live.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from router.core.quota import Shortage
@@ -23,12 +27,16 @@ _NOT_STRICT = Strict()
 
 
 class Part:
-    """Of one meter. `requests`, `tokens` and `in_flight` are the siblings' at the last trade; `alone`: nobody can be
-    heard; `live` counts the replicas, this one included."""
+    """Of one meter. `requests`, `tokens` and `in_flight` are the siblings' at the last trade, what they claim included;
+    `alone`: nobody can be heard; `live` counts the replicas, this one included."""
 
-    __slots__ = ("alone", "in_flight", "live", "own_in_flight", "own_requests", "own_tokens", "requests", "tokens")
+    __slots__ = (
+        "_claimed_requests", "_claimed_tokens", "_half_in_flight", "_half_requests", "_half_tokens", "alone",
+        "in_flight", "live", "news", "own_in_flight", "own_requests", "own_tokens", "requests", "tokens",
+    )  # fmt: skip
 
-    def __init__(self, live: int, *, alone: bool) -> None:
+    def __init__(self, live: int, *, alone: bool, news: Callable[[], None] | None = None) -> None:
+        """`news` is called when half of the part is gone."""
         self.live = live
         self.alone = alone
         self.requests = 0
@@ -37,6 +45,9 @@ class Part:
         self.own_requests = 0
         self.own_tokens = 0
         self.own_in_flight = 0
+        self.news = news
+        self._half_in_flight = self._half_requests = self._half_tokens = sys.maxsize
+        self._claimed_requests = self._claimed_tokens = 0
 
     def traded(self, meter: Meter, now: float, live: int, requests: int, tokens: int, in_flight: int) -> None:
         """News from the siblings."""
@@ -53,16 +64,47 @@ class Part:
         """As `Meter.shortage`; `in_flight` are this replica's own."""
         most, rpm, tpm = limits.max_parallel_requests, limits.rpm, limits.tpm
         strict = limits.strict or _NOT_STRICT
-        if most is not None and in_flight >= self._cap(most, self.own_in_flight, self.in_flight, whole=False):
-            return "parallel"
+        if most is not None:
+            cap = self._cap(most, self.own_in_flight, self.in_flight, whole=False)
+            if in_flight >= cap:
+                return "parallel"
+            self._half_in_flight = (self.own_in_flight + cap + 1) // 2
         window = meter.requests
-        cap = 0 if rpm is None else self._cap(rpm, self.own_requests, self.requests, whole=strict.rpm)
-        if rpm is not None and window is not None and window.total(now) >= cap:
-            return "rpm"
+        if rpm is not None and window is not None:
+            cap = self._cap(rpm, self.own_requests, self.requests, whole=strict.rpm)
+            if not strict.rpm:
+                self._claimed_requests = cap
+            if window.total(now) >= cap:
+                return "rpm"
+            self._half_requests = (self.own_requests + cap + 1) // 2
         window = meter.tokens
-        if tpm is None or window is None or self._has_room(window, now, tokens, tpm, whole=strict.tpm):
+        if tpm is None or window is None:
             return None
-        return "tpm"
+        cap = self._cap(tpm, self.own_tokens, self.tokens, whole=strict.tpm)
+        if not strict.tpm:
+            self._claimed_tokens = cap
+        if not self._has_room(window, now, tokens, tpm, cap):
+            return "tpm"
+        self._half_tokens = (self.own_tokens + cap + 1) // 2
+        return None
+
+    def claims(self) -> tuple[int, int]:
+        """The most requests and tokens that this replica may have used until the next trade, as far as it was asked for
+        any since the last time; else 0."""
+        claims = self._claimed_requests, self._claimed_tokens
+        self._claimed_requests = self._claimed_tokens = 0
+        return claims
+
+    def took(self, meter: Meter) -> None:
+        """A request has been reserved for."""
+        if self.news is not None and not self.alone:
+            requests, tokens = meter.requests, meter.tokens
+            if (
+                meter.in_flight >= self._half_in_flight
+                or (requests is not None and requests.counted >= self._half_requests)
+                or (tokens is not None and tokens.counted >= self._half_tokens)
+            ):
+                self.news()
 
     def frees_at(self, meter: Meter, limits: Limits, now: float, tokens: int) -> float:
         """When a request of `tokens` might be within the limits on minutes: a guess, as the siblings' use is theirs."""
@@ -73,13 +115,10 @@ class Part:
             cap = self._cap(limit, self.own_requests, self.requests, whole=strict.rpm)
             moment = self._moment(window, now, 1, limit, cap, self.requests)
         window, limit = meter.tokens, limits.tpm
-        if (
-            limit is not None
-            and window is not None
-            and not self._has_room(window, now, tokens, limit, whole=strict.tpm)
-        ):
+        if limit is not None and window is not None:
             cap = self._cap(limit, self.own_tokens, self.tokens, whole=strict.tpm)
-            moment = max(moment, self._moment(window, now, tokens, limit, cap, self.tokens))
+            if not self._has_room(window, now, tokens, limit, cap):
+                moment = max(moment, self._moment(window, now, tokens, limit, cap, self.tokens))
         return moment
 
     def _cap(self, limit: int, own: int, theirs: int, *, whole: bool) -> int:
@@ -90,12 +129,12 @@ class Part:
         headroom = limit - own - theirs
         return own + (headroom if whole or headroom <= 0 else max(headroom // self.live, 1))
 
-    def _has_room(self, window: Window, now: float, tokens: int, limit: int, *, whole: bool) -> bool:
+    def _has_room(self, window: Window, now: float, tokens: int, limit: int, cap: int) -> bool:
         """One request may take all of the headroom, if it is the first since the last trade: large ones would never
         fit into a part of it."""
         total = window.total(now)
         tokens = min(tokens, limit)
-        if total + tokens <= self._cap(limit, self.own_tokens, self.tokens, whole=whole):
+        if total + tokens <= cap:
             return True
         if self.alone:
             return total == 0

@@ -44,7 +44,8 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Use(NamedTuple):
-    """What is used of one subject's limits: requests under way; requests and tokens of the last minute."""
+    """What is used of one subject's limits: requests under way; requests and tokens of the last minute, and those that
+    the replica may yet take of them."""
 
     in_flight: int = 0
     requests: int = 0

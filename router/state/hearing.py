@@ -5,7 +5,7 @@ Routing goes on reading memory; nothing on a request's way knows that there are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from router.core.breaker import Breaker
 from router.core.limits import Meter
@@ -22,8 +22,10 @@ _UNUSED = Use()
 class Hearing:
     """Keeps what was last heard of the siblings' use, for subjects that are met later."""
 
-    def __init__(self, store: MemoryStore) -> None:
+    def __init__(self, store: MemoryStore, news: Callable[[], None] | None = None) -> None:
+        """`news` is called when so much of a limit is taken that the siblings should hear of it."""
         self._store = store
+        self._news = news
         self._uses: Mapping[str, Use] = {}
         self._live = 1
         self._alone = True
@@ -100,7 +102,7 @@ class Hearing:
         return {each.deployment.model_name for each in self._store.candidates() if each.deployment.backend == backend}
 
     def _part_of(self, subject: str) -> Part:
-        part = Part(self._live, alone=self._alone)
+        part = Part(self._live, alone=self._alone, news=self._news)
         part.in_flight, part.requests, part.tokens = self._uses.get(subject, _UNUSED)
         return part
 

@@ -52,7 +52,9 @@ class Outbox:
         self._aged_at = float("-inf")
         self._sampled_at = float("-inf")
         self._forgotten = False
-        self._hurried = False
+        self.hurried = False
+        """There is news since the last batch that siblings should not wait for."""
+        self._earliest = 0.0
         self._due: asyncio.Future[None] | None = None
         self._names: dict[str, str] = {}
         self._names_of: Mapping[str, BackendLoad] | None = None
@@ -67,7 +69,7 @@ class Outbox:
             backend = self._backend_of(event.deployment)
             if backend:
                 self._recovered.add(backend)
-                self._hurry()
+                self.hurry()
 
     def batch(self) -> Batch:
         """The next to send: everything as it is now, and the deltas that were sent last until they have arrived."""
@@ -121,23 +123,24 @@ class Outbox:
             if cooldown is not None:
                 return cooldown
 
-    async def wait(self, seconds: float) -> None:
-        """Until the next batch is due."""
-        if not self._hurried:
-            loop = asyncio.get_running_loop()
-            due = self._due = loop.create_future()
-            timer = loop.call_later(max(seconds, 0.0), _wake, due)
-            try:
-                await due
-            finally:
-                timer.cancel()
-        self._hurried = False
+    async def wait(self, seconds: float, least: float = 0.0) -> None:
+        """Until the next batch is due: in so many seconds, or, where there is news, in `least`."""
+        loop = asyncio.get_running_loop()
+        self._earliest = loop.time() + least
+        due = self._due = loop.create_future()
+        timer = loop.call_later(max(least if self.hurried else seconds, 0.0), _wake, due)
+        try:
+            await due
+        finally:
+            timer.cancel()
+            self.hurried = False
 
-    def _hurry(self) -> None:
-        """The next batch is due now."""
-        self._hurried = True
-        if self._due is not None:
-            _wake(self._due)
+    def hurry(self) -> None:
+        """There is news that the siblings should not wait for."""
+        if not self.hurried:
+            self.hurried = True
+            if self._due is not None and not self._due.done():
+                asyncio.get_running_loop().call_at(self._earliest, _wake, self._due)
 
     def _deltas(self, now: float) -> Batch:
         for subject, spending in self._store.spending.items():

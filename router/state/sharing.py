@@ -33,8 +33,11 @@ class Sharing:
         clock: Clock,
         rng: Random,
         interval: float,
+        soonest: float | None = None,
     ) -> None:
-        """`replica` is a name that no other life of a process ever has; `interval` in seconds."""
+        """`replica` is a name that no other life of a process ever has; `interval` in seconds. `soonest`: seconds after
+        the last trade in which siblings hear that this replica takes much of what is left of a limit; None: it is not
+        worth a trade of its own."""
         self.spend = Spend()
         self.outbox = Outbox(replica, store, self.spend, clock, 2.0 * interval)
         """To be subscribed to what happens."""
@@ -47,7 +50,8 @@ class Sharing:
         self._clock = clock
         self._rng = rng
         self._interval = interval
-        self._hearing = Hearing(store)
+        self._soonest = 0.0 if soonest is None else soonest
+        self._hearing = Hearing(store, None if soonest is None else self.outbox.hurry)
         self._live = Live()
         self._heard_at = clock()
 
@@ -93,14 +97,18 @@ class Sharing:
         retries = 0
         while True:
             began = self._clock()
-            if await self.trade():
+            traded = await self.trade()
+            took = self._clock() - began
+            apart = min(PATIENCE * took, LONGEST_WAIT)
+            if traded:
                 retries = 0
-                wait = max(self._interval, min(PATIENCE * (self._clock() - began), LONGEST_WAIT))
+                wait = max(self._interval, apart)
             else:
                 retries += 1
                 wait = self._interval * min(2.0 ** (retries - 1), SLOWEST_RETRY)
             # Replicas that were started together must not ask together for ever.
-            await self.outbox.wait(wait * (0.95 + 0.1 * self._rng.random()) - (self._clock() - began))
+            wait *= 0.95 + 0.1 * self._rng.random()
+            await self.outbox.wait(wait - took, max(self._soonest, apart) - took)
 
     async def _publish_on(self) -> None:
         while True:

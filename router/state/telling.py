@@ -77,10 +77,11 @@ def samples(store: MemoryStore) -> dict[str, Sample]:
 def _use(in_flight: int, meter: Meter | None, now: float) -> Use:
     if meter is None:
         return Use(in_flight)
+    requests, tokens = (0, 0) if meter.part is None else meter.part.claims()
     return Use(
         in_flight,
-        0 if meter.requests is None else meter.requests.total(now),
-        0 if meter.tokens is None else meter.tokens.total(now),
+        0 if meter.requests is None else max(meter.requests.total(now), requests),
+        0 if meter.tokens is None else max(meter.tokens.total(now), tokens),
     )
 
 

@@ -59,13 +59,15 @@ def gone() -> None:
 class Replica(World):
     """One router's picture, and its side of the exchange."""
 
-    def __init__(self, name: str, clock: FakeClock, medium: Medium, *groups: ModelGroup) -> None:
+    def __init__(
+        self, name: str, clock: FakeClock, medium: Medium, *groups: ModelGroup, soonest: float | None = None
+    ) -> None:
         super().__init__(*groups)
         self.clock = clock
         self.name = name
         self.store._clock = self.store._wall_clock = clock
         self.heard: list[Event] = []
-        self.sharing = Sharing(name, self.store, medium, self.heard.append, clock, Random(1), 0.1)
+        self.sharing = Sharing(name, self.store, medium, self.heard.append, clock, Random(1), 0.1, soonest)
         self.store._observer = self._observe
 
     def _observe(self, event: Event) -> None:

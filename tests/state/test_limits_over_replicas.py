@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
+from router.app import LOCAL_TRADES_APART
 from router.core.types import Limits, LimitSubject
 from tests.core.making import FakeClock, group, tier
-from tests.state.replicas import LedgerMedium, Replica, gone
+from tests.state.replicas import LedgerMedium, Replica, gone, trade_all
 
 LIMIT = 600
 KEY = LimitSubject("key:team", Limits(rpm=LIMIT))
@@ -82,3 +84,37 @@ async def test_with_the_medium_gone_within_ten_percent_and_three_a_minute_after(
     await run.play(150.0)
     assert within(run.off_by(0.0, 300.0), 0.10), run.off_by(0.0, 300.0)
     assert within(run.off_by(150.0, 300.0), 0.03), run.off_by(150.0, 300.0)
+
+
+async def burst(workers: int, rate: float, limit: int, soonest: float | None) -> int:
+    """How many of a key's requests are admitted within two seconds, which come at random to workers that were idle."""
+    clock, rng = FakeClock(), Random(workers)
+    medium = LedgerMedium(clock)
+    replicas = [Replica(f"r{place}", clock, medium, group(tier("a")), soonest=soonest) for place in range(workers)]
+    key = LimitSubject("key:team", Limits(rpm=limit))
+    await trade_all(replicas, 2)
+    traded = [clock.now - rng.random() * 0.1 for _ in replicas]
+    admitted, due = 0, 0.0
+    for _ in range(2000):
+        clock.advance(0.001)
+        for place, replica in enumerate(replicas):
+            hurried = soonest is not None and replica.sharing.outbox.hurried
+            if clock.now - traded[place] >= (soonest if hurried and soonest else 0.1):
+                traded[place], replica.sharing.outbox.hurried = clock.now, False
+                await replica.trade()
+        due += rate / 1000.0
+        while due >= 1.0:
+            due -= 1.0
+            admitted += rng.choice(replicas).admit(key)
+    return admitted
+
+
+@pytest.mark.parametrize(("workers", "rate", "limit"), [(2, 230, 100), (4, 230, 100), (4, 2000, 600), (16, 2000, 600)])
+async def test_a_burst_over_the_workers_of_one_host_stays_within_three_percent(
+    workers: int, rate: float, limit: int
+) -> None:
+    assert 0.97 * limit <= await burst(workers, rate, limit, LOCAL_TRADES_APART) <= 1.03 * limit
+
+
+async def test_a_burst_over_replicas_that_trade_ten_times_a_second_stays_within_an_eighth() -> None:
+    assert 600 <= await burst(4, 2000, 600, None) <= 675

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
@@ -124,7 +124,7 @@ async def _place(address: RedisAddress, client: Client, key: str) -> tuple[str, 
         return str(node.host), int(node.port)
     pool = client.connection_pool
     if isinstance(pool, SentinelConnectionPool):
-        host, port = await pool.get_master_address()
+        host, port = await cast(Any, pool).get_master_address()
         return str(host), int(port)
     return address.hosts[0]
 
