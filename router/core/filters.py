@@ -57,7 +57,7 @@ def unhealthy(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Re
 
 def limits(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:
     """One of its limits, or of upstream's, leaves no room for the request: `rpm`, `tpm` or `parallel`."""
-    deployment, load = candidate
+    deployment, load = candidate.deployment, candidate.load
     own = deployment.limits
     if own is None and not load.heard:
         return None
@@ -97,7 +97,7 @@ def reason_against(
 
 def is_fit(request: RouteRequest, candidate: Candidate, view: Snapshot) -> bool:
     """Whether none of FILTERS has a reason. Their usual answers are read off without asking them."""
-    deployment, load = candidate
+    deployment, load = candidate.deployment, candidate.load
     breaker, mode, window = load.breaker, deployment.mode, deployment.context_window
     return (
         deployment.enabled

@@ -201,7 +201,7 @@ def _left(window: Window | None, limit: int | None, theirs: int, now: float) -> 
 
 def shortage(candidate: Candidate, now: float, tokens: int) -> Shortage | None:
     """Why a request of `tokens` may not be sent to `candidate` now: its own limits, or upstream's word."""
-    deployment, load = candidate
+    deployment, load = candidate.deployment, candidate.load
     limits, meter = deployment.limits, load.meter
     if limits is not None and meter is not None:
         in_flight = load.in_flight + load.siblings if meter.part is None else load.in_flight
@@ -217,7 +217,7 @@ def headroom(candidate: Candidate, now: float) -> float:
     min(1 − rpm used / rpm, 1 − tpm used / tpm), reservations counted, lowered by what upstream says is left; of
     several keys, that is the mean.
     """
-    deployment, load = candidate
+    deployment, load = candidate.deployment, candidate.load
     limits, meter = deployment.limits, load.meter
     share = 1.0
     if limits is not None and meter is not None:

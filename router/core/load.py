@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from router.core.backlog import Backlog
 from router.core.breaker import Breaker
@@ -66,11 +66,17 @@ class BackendLoad:
         return None
 
 
-class Candidate(NamedTuple):
-    """A deployment and what is known of it now."""
+class Candidate:
+    """A deployment and what is known of it now. Made once, when a configuration is bound: each equals itself only."""
 
-    deployment: Deployment
-    load: BackendLoad
+    __slots__ = ("deployment", "load")
+
+    def __init__(self, deployment: Deployment, load: BackendLoad) -> None:
+        self.deployment = deployment
+        self.load = load
+
+    def __repr__(self) -> str:
+        return f"Candidate({self.deployment.id!r})"
 
     def frees_at(self, now: float, tokens: int = 1) -> float:
         """When it may be sent a request of `tokens`, if nothing else comes; clock seconds, `now` where it may already.

@@ -57,7 +57,7 @@ def _hedging(policy: HedgingPolicy, hedges: Hedges) -> dict[str, Any]:
 
 
 def _entry(candidate: Candidate, view: Snapshot) -> dict[str, Any]:
-    deployment, load = candidate
+    deployment, load = candidate.deployment, candidate.load
     now = view.now
     limited = deployment.limits is not None or load.heard
     return {

@@ -143,7 +143,7 @@ class MemoryStore:
         draw: Draw = Draw.REQUEST,
         stream: bool = False,
     ) -> Lease:
-        deployment, load = candidate
+        deployment, load = candidate.deployment, candidate.load
         now = self._clock()
         budget = self._budgets.get(group.name)
         if budget is not None:  # a reload may have dropped the group

@@ -21,7 +21,7 @@ STATES = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 1.0, BreakerState.OP
 def deployments(load: Callable[[], Iterable[Candidate]], clock: Clock) -> Iterator[Sample]:
     """Every deployment's load and health at this moment."""
     for candidate in load():
-        deployment, known = candidate
+        deployment, known = candidate.deployment, candidate.load
         now = clock()
         place = (deployment.model_name, deployment.id)
         yield "router_deployment_info", (*place, deployment.provider), 1.0

@@ -26,7 +26,7 @@ DEAR_TO_READ = [Prices(0.01 * count, 1e-6 * (20 - count)) for count in range(1, 
 
 
 def classes_of(prices: list[Prices]) -> dict[Prices, list[Candidate]]:
-    return {each: [PLACE._replace(load=PLACE.load)] for each in prices}
+    return {each: [Candidate(PLACE.deployment, PLACE.load)] for each in prices}
 
 
 def costs(expected: Expectation, prices: list[Prices], count: int | None = None) -> list[list[float]]:

@@ -22,7 +22,7 @@ def large_house() -> Metrics:
     candidates = [candidate(f"d{index}", group=f"m{index // 10}", rpm=1000) for index in range(DEPLOYMENTS)]
     metrics, bus = listening()
     metrics.read(lambda: deployments(lambda: candidates, time.monotonic))
-    for deployment, _ in candidates:
+    for deployment in (each.deployment for each in candidates):
         name = deployment.model_name
         for outcome in ("ok", "server_error", "rate_limited"):
             bus(Attempted(name, deployment.id, "openai", outcome, 0.5, 0.00002))

@@ -45,9 +45,10 @@ class Adaptive(Timed):
         rests = busyness(request, candidates, times, view)
         if weights.load != 1.0:
             rests = [rest**weights.load for rest in rests]
-        for place, (deployment, load) in enumerate(candidates):
-            if deployment.limits is not None or load.heard:
-                rests[place] /= max(headroom(candidates[place], now), LEAST_HEADROOM) ** weights.headroom
+        for place, candidate in enumerate(candidates):
+            load = candidate.load
+            if candidate.deployment.limits is not None or load.heard:
+                rests[place] /= max(headroom(candidate, now), LEAST_HEADROOM) ** weights.headroom
             standing = load.standing
             if now < standing.whole_at:
                 rests[place] /= standing.share(now)

@@ -95,7 +95,7 @@ class Affinity:
 
 def distance(key: int, candidate: Candidate, now: float) -> float:
     """How far down the key's order `candidate` stands."""
-    deployment, load = candidate
+    deployment, load = candidate.deployment, candidate.load
     far = _LOG_ONE - log(mix(key ^ deployment.place) + 1)
     standing = load.standing
     return far / deployment.weight if now >= standing.whole_at else far / effective_weight(candidate, now)
@@ -104,9 +104,10 @@ def distance(key: int, candidate: Candidate, now: float) -> float:
 def capacities(candidates: Sequence[Candidate], now: float) -> list[int]:
     """How many requests each may have under way, the one to come included."""
     weights, under_way = [], 1
-    for deployment, load in candidates:
+    for candidate in candidates:
+        load = candidate.load
         under_way += load.in_flight + load.siblings
-        weight, standing = deployment.weight, load.standing
+        weight, standing = candidate.deployment.weight, load.standing
         weights.append(weight if now >= standing.whole_at else weight * standing.share(now))
     each = BOUND * under_way / sum(weights)
     return [ceil(each * weight) for weight in weights]
