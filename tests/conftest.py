@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -26,3 +27,27 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("both_loops"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
+
+
+class _Told(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(
+            f"{record.getMessage()} {record.exc_info[1]!r}" if record.exc_info else record.getMessage()
+        )
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_lost_in_the_loop() -> Iterator[None]:
+    """No task or future ends with an error that nobody looks at: asyncio only logs it, once they are garbage."""
+    told = _Told()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(told)
+    try:
+        yield
+    finally:
+        logger.removeHandler(told)
+    assert told.messages == []

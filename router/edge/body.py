@@ -16,6 +16,9 @@ from router.dialects.json_edit import prepend
 RequestBody = bytes | Callable[[], Awaitable[bytes]]
 """A request's body, or how to get it: raises RouterError."""
 
+BROKEN_BODY = (RequestPayloadError, HttpProcessingError)
+"""What reading a body raises that is cut short or not encoded as its head says."""
+
 
 async def read_body(payload: StreamReader, headers: Mapping[str, str], limit: int, timeout: float) -> bytes:
     """The whole body, decompressed. `limit` in bytes, `timeout` in seconds.
@@ -35,7 +38,7 @@ async def read_body(payload: StreamReader, headers: Mapping[str, str], limit: in
             return await _collect(payload, limit)
     except TimeoutError:
         raise RouterError(408, "request_timeout", f"the request body did not arrive within {timeout:g} s") from None
-    except (RequestPayloadError, HttpProcessingError):
+    except BROKEN_BODY:
         raise RouterError(400, "invalid_request_error", "the request body is cut short or badly encoded") from None
 
 

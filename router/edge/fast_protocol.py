@@ -20,7 +20,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDictProxy
 
 from router.core.types import Kind
-from router.edge.body import read_body
+from router.edge.body import BROKEN_BODY, read_body
 from router.edge.date import HttpDate
 from router.edge.protocol import EdgeProtocol
 from router.edge.repeated_head import HEAD_END, RepeatedHead, repeated_head
@@ -105,7 +105,7 @@ class FastProtocol(EdgeProtocol):
             self._request_in_progress = True
             try:
                 keep_alive = await self._serve(request, transport)
-            except asyncio.CancelledError:
+            except BaseException:
                 self.force_close()
                 raise
             finally:
@@ -181,8 +181,9 @@ class FastProtocol(EdgeProtocol):
     def _learn(self, message: RawRequestMessage, kind: Kind) -> None:
         """Remember the head of `message`, all of which has come, where the parser has been fed nothing else."""
         length = message.headers.get("Content-Length", "")
+        size = int(length) if length.isdecimal() else self._max_body_bytes + 1  # the header is every later one's, too
         end = self._first.find(HEAD_END) + len(HEAD_END)
-        if end >= len(HEAD_END) and length.isdecimal() and self._fed == end + int(length) and not self._messages:
+        if end >= len(HEAD_END) and size <= self._max_body_bytes and self._fed == end + size and not self._messages:
             self._head = repeated_head(self._first[:end], message, kind)
             self._fed = 0
         self._first = b""
@@ -235,7 +236,7 @@ class FastProtocol(EdgeProtocol):
             async with asyncio.timeout(self._lingering_time):
                 while not payload.is_eof():
                     await payload.readany()
-        except (TimeoutError, OSError):
+        except (TimeoutError, OSError, *BROKEN_BODY):
             pass
 
 

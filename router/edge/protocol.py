@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import cast
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from router.core.errors import RouterError
+from router.edge.body import BROKEN_BODY
 from router.edge.errors import error_body, internal_error
 
 TOO_MANY_FIELDS = "Too many headers received"
@@ -51,6 +52,11 @@ class EdgeProtocol(RequestHandler):
         """Cancel whatever this connection is serving."""
         if self._task_handler is not None:
             self._task_handler.cancel()
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A body that aiohttp finds broken once its request has been answered is nothing that the log should tell."""
+        if not isinstance(kw.get("exc_info"), BROKEN_BODY):
+            super().log_exception(*args, **kw)
 
     def handle_error(
         self,

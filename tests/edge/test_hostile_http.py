@@ -257,6 +257,27 @@ async def test_a_body_that_is_not_packed_as_it_says_is_a_400(house: Open, coding
         assert (await router.ask(CHAT, HI)).status == 200
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_such_a_body_costs_its_connection_and_nothing_else(
+    house: Open, framing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house() as router:
+        before = asyncio.all_tasks()
+        client = await router.connect()
+        for _ in range(2):
+            assert (await client.ask(CHAT, HI)).status == 200
+        if framing == "length":
+            seen = await client.ask(CHAT, b"\x00\x01 no such thing", headers="content-encoding: gzip\r\n")
+        else:
+            client.writer.write(head("content-encoding: gzip\r\ntransfer-encoding: chunked\r\n") + chunked(b"\x00\x01"))
+            seen = await client.receive()
+        assert seen.status == 400
+        assert await client.is_closed()
+        await nothing_left_of(before)
+        assert await router.in_flight() == 0
+        assert caplog.messages == []
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 async def test_a_bomb_is_a_413_and_is_never_unpacked_whole(house: Open, coding: str) -> None:
     packed = bomb(64 * MB, coding)

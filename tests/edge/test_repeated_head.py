@@ -222,3 +222,13 @@ async def test_leaving_waits_for_a_repeated_request(house: Open) -> None:
         seen = await client.receive()
         assert seen.status == 200
         await stopping
+
+
+async def test_a_length_beyond_the_limit_is_not_that_of_the_next_request(house: Open) -> None:
+    async with house(max_body_bytes=2000) as router:
+        client = await router.connect()
+        assert (await client.ask(CHAT, said("x" * 3000))).status == 413
+        client.writer.write(request(CHAT, HI)[:-5])
+        await router.until_in_flight(1)
+        client.writer.write(request(CHAT, HI)[-5:])
+        assert (await client.receive()).status == 200
