@@ -30,29 +30,30 @@ class PeakEwma:
     Source: Finagle's `PeakEwma` load metric (Twitter, 2015).
     """
 
-    __slots__ = ("_at", "_value", "tau")
+    __slots__ = ("at", "tau", "value")
 
     def __init__(self, tau: float) -> None:
         self.tau = tau
-        self._value: float | None = None
-        self._at = 0.0
+        self.value: float | None = None
+        """As of the last sample, which came `at` (clock seconds)."""
+        self.at = 0.0
 
     def add(self, now: float, sample: float) -> None:
         """A sample taken at `now`, in clock seconds."""
-        known = self._value
+        known = self.value
         if known is None or sample > known:
-            self._value = sample
+            self.value = sample
         else:
-            kept = exp(-(now - self._at) / self.tau)
-            self._value = known * kept + sample * (1.0 - kept)
-        self._at = now
+            kept = exp(-(now - self.at) / self.tau)
+            self.value = known * kept + sample * (1.0 - kept)
+        self.at = now
 
     def read(self, now: float, patience: float) -> float | None:
         """The mean as of `now`; None before the first sample. Silence shorter than `patience` seconds is no news."""
-        if self._value is None:
+        if self.value is None:
             return None
-        silence = now - self._at - patience
-        return self._value if silence <= 0.0 else self._value * exp(-silence / self.tau)
+        silence = now - self.at - patience
+        return self.value if silence <= 0.0 else self.value * exp(-silence / self.tau)
 
 
 class LineFit:
@@ -63,12 +64,14 @@ class LineFit:
     (Ljung, "System Identification", 1999), kept as its five sums.
     """
 
-    __slots__ = ("_fixed", "_n", "_slope", "_x", "_xx", "_xy", "_y", "keep")
+    __slots__ = ("_n", "_x", "_xx", "_xy", "_y", "fixed", "keep", "slope")
 
     def __init__(self, keep: float = 0.98) -> None:
         self.keep = keep
         self._n = self._x = self._y = self._xx = self._xy = 0.0
-        self._fixed = self._slope = 0.0
+        self.fixed: float | None = None
+        """None before the first sample."""
+        self.slope = 0.0
 
     def add(self, x: float, y: float, weight: float = 1.0) -> None:
         """`weight` in (0, 1]: how much this sample counts, and so how much it makes of the older ones forgotten."""
@@ -81,14 +84,12 @@ class LineFit:
         mean_x, mean_y = self._x / self._n, self._y / self._n
         spread = self._xx / self._n - mean_x * mean_x
         flat = spread <= 1e-6 * (1.0 + mean_x * mean_x)
-        self._slope = 0.0 if flat else max((self._xy / self._n - mean_x * mean_y) / spread, 0.0)
-        self._fixed = mean_y - self._slope * mean_x
+        self.slope = 0.0 if flat else max((self._xy / self._n - mean_x * mean_y) / spread, 0.0)
+        self.fixed = mean_y - self.slope * mean_x
 
     def at(self, x: float) -> float | None:
         """The expected y, or None before the first sample. Where the samples' x hardly differ, their mean y."""
-        if not self._n:
-            return None
-        return max(self._fixed + self._slope * x, 0.0)
+        return None if self.fixed is None else max(self.fixed + self.slope * x, 0.0)
 
 
 class Correction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 from router.core.limits import shortage
@@ -95,20 +95,31 @@ def reason_against(
     return None
 
 
-def is_fit(request: RouteRequest, candidate: Candidate, view: Snapshot) -> bool:
-    """Whether none of FILTERS has a reason. Their usual answers are read off without asking them."""
-    deployment, load = candidate.deployment, candidate.load
-    breaker, mode, window = load.breaker, deployment.mode, deployment.context_window
-    return (
-        deployment.enabled
-        and (mode is None or mode == request.kind or capability(request, candidate, view) is None)
-        and (request.tags is None or tags(request, candidate, view) is None)
-        and (breaker.open_until is None or breaker.admits(view.now))
-        and ((deployment.limits is None and not load.heard) or limits(request, candidate, view) is None)
-        and (load.keys[load.next_key].until <= view.now or load.usable_key(view.now) is not None)
-        and (
-            window is None
-            or (request.size is not None and request.size <= window)
-            or context_window(request, candidate, view) is None
-        )
-    )
+def fit_among(request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[Candidate]:
+    """Those of one model's `candidates` that none of FILTERS has a reason against. The usual answers of the filters are
+    read off without asking them: every request asks for all of a small group."""
+    now, kind, asked, size = view.now, request.kind, request.tags, request.size
+    tokens: int | None = None
+    found = []
+    for candidate in candidates:
+        deployment, load = candidate.deployment, candidate.load
+        mode, window, breaker = deployment.mode, deployment.context_window, load.breaker
+        if deployment.limits is not None or load.heard:
+            if tokens is None:
+                tokens = view.tokens(request, deployment.model_name)
+            if shortage(candidate, now, tokens) is not None:
+                continue
+        if (
+            deployment.enabled
+            and (mode is None or mode == kind or capability(request, candidate, view) is None)
+            and (asked is None or tags(request, candidate, view) is None)
+            and (breaker.open_until is None or breaker.admits(now))
+            and (load.keys[load.next_key].until <= now or load.usable_key(now) is not None)
+            and (
+                window is None
+                or (size is not None and size <= window)
+                or context_window(request, candidate, view) is None
+            )
+        ):
+            found.append(candidate)
+    return found

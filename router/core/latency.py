@@ -111,10 +111,14 @@ class Latency:
     def expected(self, now: float, stream: bool, prompt_tokens: int, output_tokens: float) -> float | None:
         """Seconds that a request should take until its first token (a stream) or its end; None before any sample."""
         if stream:
-            seconds = self._usual.at(prompt_tokens / 1000.0)
+            seconds = self._usual.fixed
             if seconds is not None:
-                lag = self._lag.read(now, PATIENCE)
-                seconds = max(seconds, _LEAST) * (1.0 if lag is None else lag)
+                seconds += self._usual.slope * (prompt_tokens / 1000.0)
+                lag, known = self._lag, self._lag.value
+                if known is not None:
+                    if now - lag.at > PATIENCE:
+                        known = lag.read(now, PATIENCE) or 0.0
+                    seconds = (max(_LEAST, seconds)) * known
         else:
             seconds = self._whole.read(now, PATIENCE)
             if seconds is not None and output_tokens > 1.0:

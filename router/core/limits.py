@@ -221,15 +221,21 @@ def headroom(candidate: Candidate, now: float) -> float:
     limits, meter = deployment.limits, load.meter
     share = 1.0
     if limits is not None and meter is not None:
-        requests, tokens = meter.used(now)
-        if limits.rpm is not None:
-            share = 1.0 - requests / limits.rpm
-        if limits.tpm is not None:
-            share = min(share, 1.0 - tokens / limits.tpm)
+        part, rpm, tpm = meter.part, limits.rpm, limits.tpm
+        window = meter.requests
+        if rpm is not None and window is not None:
+            used = window.counted if now < window.due else window.total(now)
+            share = 1.0 - (used if part is None else used + part.requests) / rpm
+        window = meter.tokens
+        if tpm is not None and window is not None:
+            used = window.counted if now < window.due else window.total(now)
+            left = 1.0 - (used if part is None else used + part.tokens) / tpm
+            if left < share:
+                share = left
     if load.heard:
         rooms = [1.0 if key.quota is None else key.quota.headroom(now, limits) for key in load.keys]
         share = min(share, sum(rooms) / len(rooms))
-    return max(share, 0.0)
+    return max(0.0, share)
 
 
 def _exhausted(load: BackendLoad, now: float) -> Shortage | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from router.core.backlog import Backlog
 from router.core.breaker import Breaker
 from router.core.estimators import Correction, Ewma
+from router.core.hashing import stretch
 from router.core.keys import KeyHealth
 from router.core.latency import Latency
 from router.core.limits import Meter
@@ -67,13 +68,17 @@ class BackendLoad:
 
 
 class Candidate:
-    """A deployment and what is known of it now. Made once, when a configuration is bound: each equals itself only."""
+    """A deployment and what is known of it now. Made once, when a configuration is bound: each equals itself only.
 
-    __slots__ = ("deployment", "load")
+    `stretch`: see `hashing.stretch`; the same for one backend in every process.
+    """
+
+    __slots__ = ("deployment", "load", "stretch")
 
     def __init__(self, deployment: Deployment, load: BackendLoad) -> None:
         self.deployment = deployment
         self.load = load
+        self.stretch = stretch(deployment.place)
 
     def __repr__(self) -> str:
         return f"Candidate({self.deployment.id!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from router.core.filters import FILTERS, Filter, Reason, is_fit, reason_against
+from router.core.filters import FILTERS, Filter, Reason, fit_among, reason_against
 from router.core.load import Candidate, Snapshot
 from router.core.types import ModelGroup, RouteRequest
 
@@ -49,7 +49,7 @@ def sift(
 ) -> list[Candidate]:
     """Those fit to serve. The others are added to `rejections`, each with the first reason found."""
     if filters is FILTERS and not tried:
-        found = [candidate for candidate in candidates if is_fit(request, candidate, view)]
+        found = fit_among(request, candidates, view)
         if len(found) != len(candidates):
             fit = set(map(id, found))
             for candidate in candidates:
@@ -78,6 +78,6 @@ def reason_to_pass_over(
     """The first reason found; None where there is none."""
     if candidate.deployment.backend in tried:
         return Reason.ALREADY_TRIED
-    if filters is FILTERS and is_fit(request, candidate, view):
+    if filters is FILTERS and fit_among(request, (candidate,), view):
         return None
     return reason_against(request, candidate, view, filters)

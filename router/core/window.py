@@ -31,17 +31,18 @@ class Window:
     tick in which something came, 601 at most; adding and reading cost a constant.
     """
 
-    __slots__ = ("_buckets", "_due", "counted")
+    __slots__ = ("_buckets", "counted", "due")
 
     def __init__(self) -> None:
         self._buckets: deque[Bucket] = deque()
-        self._due = inf  # no bucket leaves before this
+        self.due = inf
+        """No bucket leaves before this (clock seconds): until then `counted` is the sum."""
         self.counted = 0
         """The sum when it was last asked for, and what came since: time only lowers it."""
 
     def add(self, now: float, amount: int) -> Bucket:
         """Count `amount` at `now` (clock seconds). Returns where it was booked, for `correct`."""
-        if now >= self._due:
+        if now >= self.due:
             self._forget(now)
         buckets = self._buckets
         tick = int(now * TICKS)
@@ -51,7 +52,7 @@ class Window:
             bucket = Bucket(tick)
             buckets.append(bucket)
             if len(buckets) == 1:
-                self._due = now + SECONDS
+                self.due = now + SECONDS
         bucket.last = max(bucket.last, now)
         bucket.amount += amount
         self.counted += amount
@@ -65,7 +66,7 @@ class Window:
 
     def total(self, now: float) -> int:
         """The sum over the last 60 seconds."""
-        if now >= self._due:
+        if now >= self.due:
             self._forget(now)
         return self.counted
 
@@ -106,4 +107,4 @@ class Window:
             bucket = buckets.popleft()
             bucket.gone = True
             self.counted -= bucket.amount
-        self._due = buckets[0].last + SECONDS if buckets else inf
+        self.due = buckets[0].last + SECONDS if buckets else inf

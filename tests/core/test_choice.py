@@ -12,16 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.core import filters
-from router.core import plan as planning
 from router.core.choice import choose, weigh
-from router.core.filters import FILTERS, Reason, context_window, is_fit, reason_against
+from router.core.filters import FILTERS, Reason, context_window, fit_among, reason_against
 from router.core.load import Candidate, Snapshot
 from router.core.strategies import STRATEGIES
 from router.core.strategies.base import LOOKS
 from router.core.tier import LARGE, Tier, shuffled, two_of
-from router.core.types import Prices, Tags
-from tests.core.making import POLICY, START, World, candidate, group, request, tier
+from router.core.types import Prices, RouteRequest, Tags
+from tests.core.making import POLICY, START, World, candidate, deployment, group, request
 
 EACH = pytest.mark.parametrize("name", sorted(STRATEGIES))
 ASKED = request(stream=True, affinity="key".__str__)
@@ -41,33 +39,30 @@ def view_of(*tiers: list[Candidate]) -> Snapshot:
 
 
 class Looks:
-    """Counts how often a candidate is looked at."""
+    """A filter that counts how often a candidate is looked at."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        real = filters.is_fit
 
-        def counting(*args: Any) -> bool:
-            self.count += 1
-            return real(*args)
-
-        monkeypatch.setattr(planning, "is_fit", counting)
+    def __call__(self, request: RouteRequest, place: Candidate, view: Snapshot) -> Reason | None:
+        self.count += 1
+        return None
 
 
 @EACH
-def test_a_large_group_is_not_scanned(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_group_is_not_scanned(name: str) -> None:
     view = view_of(many(2000))
-    looks, rng = Looks(monkeypatch), Random(1)
+    looks, rng = Looks(), Random(1)
     for _ in range(100):
-        assert choose(ASKED, group(strategy=name), view, rng).candidate is not None
+        assert choose(ASKED, group(strategy=name), view, rng, filters=(looks,)).candidate is not None
     assert looks.count <= 100 * 8
 
 
 @EACH
-def test_a_group_of_sixteen_is_looked_at_once_each(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_of_sixteen_is_looked_at_once_each(name: str) -> None:
     view = view_of(many(LARGE))
-    looks = Looks(monkeypatch)
-    choose(ASKED, group(strategy=name), view, Random(1))
+    looks = Looks()
+    choose(ASKED, group(strategy=name), view, Random(1), filters=(looks,))
     assert looks.count == LARGE
 
 
@@ -180,18 +175,25 @@ DEPLOYMENTS = st.fixed_dictionaries(
 TAGS = st.none() | st.builds(Tags, st.frozensets(st.sampled_from("ab")), st.frozensets(st.sampled_from("ab")))
 
 
-@given(DEPLOYMENTS, TAGS, st.booleans(), st.booleans(), st.booleans(), st.sampled_from([1, 50]))
+@given(
+    st.lists(st.tuples(DEPLOYMENTS, st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=4),
+    TAGS,
+    st.sampled_from([1, 50]),
+)
 @settings(max_examples=300)
 def test_the_quick_answer_is_that_of_all_filters(
-    fields: dict[str, Any], tags: Tags | None, opened: bool, limited: bool, used: bool, tokens: int
+    drawn: list[tuple[dict[str, Any], bool, bool, bool]], tags: Tags | None, tokens: int
 ) -> None:
-    world = World(group(tier("a", **fields)))
-    if used:
-        world.lease("a")
-    if opened:
-        world.load("a").breaker.cool(START, START + 5.0, POLICY)
-    if limited:
-        world.load("a").keys[0].until = START + 5.0
+    world = World(group([deployment(f"d{place}", **fields) for place, (fields, *_) in enumerate(drawn)]))
+    for place, (_, opened, limited, used) in enumerate(drawn):
+        name = f"d{place}"
+        if used:
+            world.lease(name)
+        if opened:
+            world.load(name).breaker.cool(START, START + 5.0, POLICY)
+        if limited:
+            world.load(name).keys[0].until = START + 5.0
     asked = request(tokens=tokens, tags=tags)
-    view, place = world.store.view(), world.candidate("a")
-    assert is_fit(asked, place, view) is (reason_against(asked, place, view) is None)
+    view = world.store.view()
+    places = view.tiers(world.group())[0]
+    assert fit_among(asked, places, view) == [each for each in places if reason_against(asked, each, view) is None]

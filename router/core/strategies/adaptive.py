@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from router.core.cost import expected_cost
 from router.core.limits import headroom
-from router.core.load import Candidate, Snapshot
+from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.share import share
 from router.core.strategies.base import Inputs
 from router.core.strategies.comparing import Timed
-from router.core.strategies.latency_based import idle_times
+from router.core.strategies.latency_based import idle_seconds, output_to_wait_for
 from router.core.types import AdaptiveWeights, RouteRequest
 
 LEAST_HEADROOM = 0.01
@@ -41,17 +41,23 @@ class Adaptive(Timed):
         self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot
     ) -> tuple[list[float | None], list[float]]:
         now, weights = view.now, weights_of(candidates, view)
-        times = idle_times(request, candidates, view)
-        rests = busyness(request, candidates, times, view)
-        if weights.load != 1.0:
-            rests = [rest**weights.load for rest in rests]
-        for place, candidate in enumerate(candidates):
+        stream, prompt = request.stream, request.estimate.prompt_tokens
+        by_load, by_headroom = weights.load, weights.headroom
+        output, own = output_to_wait_for(request, candidates, view), own_tokens(request, candidates, view)
+        times: list[float | None] = []
+        rests: list[float] = []
+        for candidate in candidates:
             load = candidate.load
+            time = load.latency.expected(now, stream, prompt, output)
+            rest = busyness(load, time if stream else None, own)
+            if by_load != 1.0:
+                rest **= by_load
             if candidate.deployment.limits is not None or load.heard:
-                rests[place] /= max(headroom(candidate, now), LEAST_HEADROOM) ** weights.headroom
+                free = headroom(candidate, now)
+                rest /= (max(LEAST_HEADROOM, free)) ** by_headroom
             standing = load.standing
-            if now < standing.whole_at:
-                rests[place] /= standing.share(now)
+            times.append(time)
+            rests.append(rest if now >= standing.whole_at else rest / standing.share(now))
         if weights.cost:
             for place, candidate in enumerate(candidates):
                 cost = expected_cost(request, candidate, view)
@@ -62,12 +68,12 @@ class Adaptive(Timed):
 
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
         load = candidate.load
-        times = idle_times(request, [candidate], view)
+        time, own = idle_seconds(request, candidate, view), own_tokens(request, [candidate], view)
         return {
-            "idle_seconds": times[0],
-            "busyness": busyness(request, [candidate], times, view)[0],
+            "idle_seconds": time,
+            "busyness": busyness(load, time if request.stream else None, own),
             "outstanding_tokens": load.outstanding,
-            "own_tokens": view.tokens(request, candidate.deployment.model_name),
+            "own_tokens": own,
             "siblings": load.siblings,
             "headroom": headroom(candidate, view.now),
             "expected_cost": expected_cost(request, candidate, view),
@@ -75,19 +81,16 @@ class Adaptive(Timed):
         }
 
 
-def busyness(
-    request: RouteRequest, candidates: Sequence[Candidate], times: Sequence[float | None], view: Snapshot
-) -> list[float]:
-    """How many times longer each takes for being busy. A stream's is that of the wait, where that is known."""
-    own = view.tokens(request, candidates[0].deployment.model_name) or 1
-    found = []
-    for candidate, time in zip(candidates, times, strict=True):
-        load = candidate.load
-        if time and request.stream:
-            found.append(1.0 + load.backlog.wait(load.in_flight + load.siblings) / time)
-        else:
-            found.append(1.0 + load.outstanding / own + load.siblings)
-    return found
+def busyness(load: BackendLoad, time: float | None, own: int) -> float:
+    """How many times longer a request of `own` tokens takes for the others that are under way. `time`: the seconds of a
+    stream whose wait can be known; without, work is counted in tokens."""
+    if time:
+        return 1.0 + load.backlog.wait(load.in_flight + load.siblings) / time
+    return 1.0 + load.outstanding / own + load.siblings
+
+
+def own_tokens(request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> int:
+    return view.tokens(request, candidates[0].deployment.model_name) or 1
 
 
 def weights_of(candidates: Sequence[Candidate], view: Snapshot) -> AdaptiveWeights:

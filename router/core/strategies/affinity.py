@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import ceil, inf, log
 from random import Random
 
-from router.core.hashing import hash_of, mix
+from router.core.hashing import hash_of, mix, part_of_one
 from router.core.load import Candidate, Snapshot
 from router.core.share import effective_weight, share
 from router.core.strategies.base import LOOKS, Fit, Weighed, is_large
@@ -19,7 +19,6 @@ BOUND = 1.25
 NEIGHBOURS = 8
 """Of a large tier, so many candidates are considered for one key; their mean stands for everyone's."""
 _ONE = 2.0**64
-_LOG_ONE = log(_ONE)
 _LEAST_BUSY = LeastBusy()
 
 
@@ -95,10 +94,7 @@ class Affinity:
 
 def distance(key: int, candidate: Candidate, now: float) -> float:
     """How far down the key's order `candidate` stands."""
-    deployment, load = candidate.deployment, candidate.load
-    far = _LOG_ONE - log(mix(key ^ deployment.place) + 1)
-    standing = load.standing
-    return far / deployment.weight if now >= standing.whole_at else far / effective_weight(candidate, now)
+    return -log(1.0 - part_of_one(key) * candidate.stretch % 1.0) / effective_weight(candidate, now)
 
 
 def capacities(candidates: Sequence[Candidate], now: float) -> list[int]:
@@ -116,6 +112,29 @@ def capacities(candidates: Sequence[Candidate], now: float) -> list[int]:
 def first_with_room(key: int, candidates: Sequence[Candidate], now: float) -> list[Candidate]:
     """The first in the key's order that has room, which somebody always has: more than is under way fits in all.
     Several only where one backend is listed more than once."""
+    part, under_way, weights = part_of_one(key), 1, 0.0
+    nearest, own = inf, 0.0
+    first: list[Candidate] = []
+    for candidate in candidates:
+        load = candidate.load
+        weight, standing = candidate.deployment.weight, load.standing
+        if now < standing.whole_at:
+            weight *= standing.share(now)
+        under_way += load.in_flight + load.siblings
+        weights += weight
+        far = -log(1.0 - part * candidate.stretch % 1.0) / weight
+        if far < nearest:
+            nearest, own, first = far, weight, [candidate]
+        elif far == nearest:
+            first.append(candidate)
+    load = first[0].load
+    if load.in_flight + load.siblings < ceil(BOUND * under_way / weights * own):
+        return first
+    return _open_with_room(key, candidates, now)
+
+
+def _open_with_room(key: int, candidates: Sequence[Candidate], now: float) -> list[Candidate]:
+    """The same where the very first is full."""
     open_ = [
         candidate
         for candidate, most in zip(candidates, capacities(candidates, now), strict=True)
@@ -123,8 +142,6 @@ def first_with_room(key: int, candidates: Sequence[Candidate], now: float) -> li
     ]
     distances = [distance(key, candidate, now) for candidate in open_]
     nearest = min(distances)
-    if distances.count(nearest) == 1:
-        return [open_[distances.index(nearest)]]
     return [candidate for candidate, far in zip(open_, distances, strict=True) if far == nearest]
 
 

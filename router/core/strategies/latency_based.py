@@ -29,22 +29,26 @@ class LatencyBased(Timed):
     def factors(
         self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot
     ) -> tuple[list[float | None], list[float]]:
-        now, times = view.now, idle_times(request, candidates, view)
-        rests = []
-        for candidate, time in zip(candidates, times, strict=True):
+        now, stream, prompt = view.now, request.stream, request.estimate.prompt_tokens
+        output = output_to_wait_for(request, candidates, view)
+        times: list[float | None] = []
+        rests: list[float] = []
+        for candidate in candidates:
             load = candidate.load
-            if time and request.stream:
-                rest = 1.0 + load.backlog.wait(load.in_flight + load.siblings) / time
+            time, under_way = load.latency.expected(now, stream, prompt, output), load.in_flight + load.siblings
+            if stream and time:
+                rest = 1.0 + load.backlog.wait(under_way) / time
             else:
-                rest = load.in_flight + load.siblings + 1.0
+                rest = under_way + 1.0
             standing = load.standing
+            times.append(time)
             rests.append(rest if now >= standing.whole_at else rest / standing.share(now))
         return times, rests
 
     def inputs(self, request: RouteRequest, candidate: Candidate, view: Snapshot) -> Inputs:
         load = candidate.load
         return {
-            "idle_seconds": idle_times(request, [candidate], view)[0],
+            "idle_seconds": idle_seconds(request, candidate, view),
             "wait_seconds": load.backlog.wait(load.in_flight + load.siblings),
             "in_flight": load.in_flight,
             "siblings": load.siblings,
@@ -53,8 +57,12 @@ class LatencyBased(Timed):
         }
 
 
-def idle_times(request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> list[float | None]:
-    """Seconds until each would have answered if nobody had to wait there; None without a sample."""
-    now, stream, prompt = view.now, request.stream, request.estimate.prompt_tokens
-    output = 0.0 if stream else view.expected_output(request, candidates[0].deployment.model_name)
-    return [candidate.load.latency.expected(now, stream, prompt, output) for candidate in candidates]
+def output_to_wait_for(request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot) -> float:
+    """Tokens to expect of a reply that comes whole; 0 of a stream."""
+    return 0.0 if request.stream else view.expected_output(request, candidates[0].deployment.model_name)
+
+
+def idle_seconds(request: RouteRequest, candidate: Candidate, view: Snapshot) -> float | None:
+    """Until `candidate` would have answered if nobody had to wait there; None without a sample."""
+    output = output_to_wait_for(request, [candidate], view)
+    return candidate.load.latency.expected(view.now, request.stream, request.estimate.prompt_tokens, output)
