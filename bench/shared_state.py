@@ -8,53 +8,17 @@ with other work to do takes many rounds: `--add-to` keeps them in a file, and re
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import uvloop
-
-from bench import configs, measure
-from bench.contenders import Contender, Place
+from bench import measure
+from bench.ourselves import arguments, beside_the_load, compare, way
 from bench.process import free_port
-from bench.ring import Cores, Ring
 from bench.stats import ratio
 
 Samples = dict[str, list[measure.Sample | None]]
-
-
-def _command(redis_url: str) -> Callable[[Place], list[str]]:
-    def command(place: Place) -> list[str]:
-        settings = json.loads(configs.router(place.port, place.upstreams)) | {"state": {"redis_url": redis_url}}
-        config = place.file(f"router-{place.port}.yaml", json.dumps(settings))
-        return [sys.executable, "-m", "router", "serve", "--config", config]
-
-    return command
-
-
-def contenders(redis_url: str) -> Sequence[Contender]:
-    commands = {"memory": _command(""), "redis": _command(redis_url)}
-    return [
-        Contender(
-            name, command, lambda: sys.executable, lambda: "", lambda _: {"Authorization": f"Bearer {configs.API_KEY}"}
-        )
-        for name, command in commands.items()
-    ]
-
-
-async def run(cores: Cores, rounds: int, seconds: int, redis_url: str) -> measure.Results:
-    chosen = contenders(redis_url)
-    with Ring(cores, streaming=False) as ring:
-        await ring.start(chosen)
-        by_name = {contender.name: contender for contender in chosen}
-        return await measure.rounds(
-            ring, rounds, by_name, measure.requests(ring, seconds), lambda text: print(text, file=sys.stderr)
-        )
 
 
 def _added(file: Path, samples: Samples) -> Samples:
@@ -66,20 +30,19 @@ def _added(file: Path, samples: Samples) -> Samples:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.shared_state", description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=int, default=2)
+    parser = arguments("bench.shared_state", __doc__)
     parser.add_argument("--add-to", type=Path)
     options = parser.parse_args()
-    os.environ["PATH"] += ":/usr/sbin:/usr/local/sbin"
-    cores = Cores.of_this_machine()
-    os.sched_setaffinity(0, cores.load)
+    cores = beside_the_load()
     port = free_port()
+    ways = [
+        way(name, {"state": {"redis_url": url}})
+        for name, url in (("memory", ""), ("redis", f"redis://127.0.0.1:{port}"))
+    ]
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--logfile", "/dev/null"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                results = runner.run(run(cores, options.rounds, options.seconds, f"redis://127.0.0.1:{port}"))
+            results = compare(cores, ways, options.rounds, options.seconds)
         finally:
             server.kill()
     if options.add_to is not None:

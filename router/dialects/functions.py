@@ -7,11 +7,9 @@ from typing import Any
 
 import orjson
 
-from router.core.errors import UpstreamFailure
-from router.core.types import Usage
-from router.dialects.base import StreamDecoder
 from router.dialects.failures import UNREADABLE, unreadable
 from router.dialects.sse import payload
+from router.dialects.turned import TurnedStream
 
 
 def asks_for_functions(body: Mapping[str, Any]) -> bool:
@@ -58,23 +56,10 @@ def without_tools(document: dict[str, Any]) -> dict[str, Any]:
         raise unreadable("a chat completion") from None
 
 
-class FunctionStream:
-    """See `StreamDecoder`. The same for the events of `inner`."""
+class FunctionStream(TurnedStream):
+    """The same for the events of `inner`."""
 
-    __slots__ = ("_inner", "failure", "finished", "started", "usage")
-
-    def __init__(self, inner: StreamDecoder) -> None:
-        self._inner = inner
-        self.started = False
-        self.finished = False
-        self.failure: UpstreamFailure | None = None
-        self.usage: Usage | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        return self._turned(self._inner.feed(data))
-
-    def end(self) -> bytes:
-        return self._turned(self._inner.end())
+    __slots__ = ()
 
     def _turned(self, frames: bytes) -> bytes:
         inner = self._inner

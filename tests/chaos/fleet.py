@@ -145,8 +145,7 @@ async def fleet(
                 **settings,
             }
             run = Fleet([], server, played, session, folder, config, stack)
-            for _ in range(replicas):
-                await run.start()
+            await asyncio.gather(*(run.start() for _ in range(replicas)))
             if redis:
                 await run.together(replicas)
             yield run

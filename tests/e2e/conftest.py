@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -39,6 +40,21 @@ def router(shared_mock: Mock, tmp_path_factory: pytest.TempPathFactory) -> Itera
     config = settings(*deployments, auth={"keys": keys}, models=models)
     with router_process(config, tmp_path_factory.mktemp("router")) as router:
         yield router
+
+
+@pytest.fixture
+def many_files() -> Iterator[Callable[[int], None]]:
+    """`many_files(streams)`: room for three sockets each, here and in the processes that are started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def room_for(streams: int) -> None:
+        wanted = 3 * streams + 1000
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            pytest.skip(f"only {hard} open files are allowed here, and {wanted} are needed")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+
+    yield room_for
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 Figure = Callable[[str], None]

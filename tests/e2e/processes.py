@@ -13,11 +13,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 ROOT = Path(__file__).parent.parent.parent
 STARTED_WITHIN = 30.0
 """Seconds: generous, for a busy machine."""
@@ -60,6 +62,12 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> float:
         if time.perf_counter() - began > seconds:
             raise TimeoutError(f"still not so after {seconds:g} s")
     return time.perf_counter() - began
+
+
+def at_once(stack: ExitStack, *starting: AbstractContextManager[T]) -> list[T]:
+    """Start them beside each other, not one after the other; each ends with the stack."""
+    with ThreadPoolExecutor(len(starting)) as threads:
+        return list(threads.map(stack.enter_context, starting))
 
 
 @dataclass

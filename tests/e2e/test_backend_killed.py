@@ -10,7 +10,7 @@ from typing import Any
 
 import openai
 
-from tests.e2e.processes import deployment, mock_process, router_process, settings, until
+from tests.e2e.processes import at_once, deployment, mock_process, router_process, settings, until
 
 CONCURRENT = 200
 HI: Any = {"model": "m", "messages": [{"role": "user", "content": "say hi"}]}
@@ -58,8 +58,7 @@ class Load:
 
 async def test_no_request_fails_and_traffic_comes_back_to_it(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        alive = stack.enter_context(mock_process(*PACE))
-        doomed = stack.enter_context(mock_process(*PACE))
+        alive, doomed = at_once(stack, mock_process(*PACE), mock_process(*PACE))
         config = settings(
             deployment(alive, "m", id="alive"),
             deployment(doomed, "m", id="doomed"),

@@ -6,13 +6,15 @@ import asyncio
 import json
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.e2e.processes import Router, deployment, fetch, mock_process, router_process, settings, until
+from tests.e2e.processes import Mock, Router, deployment, fetch, mock_process, router_process, settings, until
 
 HI: Any = {"model": "m", "messages": [{"role": "user", "content": "say hi"}]}
 SLOW = ("--tps", "20", "--tokens", "20")
@@ -44,19 +46,26 @@ async def test_a_running_stream_finishes_first(tmp_path: Path) -> None:
         assert (line["outcome"], line["status"], line["completion_tokens"]) == ("ok", 200, 20)
 
 
-async def test_one_that_takes_too_long_is_told_so(tmp_path: Path) -> None:
+@asynccontextmanager
+async def told_while_a_stream_stalls(folder: Path, drain_seconds: float) -> AsyncIterator[tuple[Router, Mock, Any]]:
+    """A router that has been told to leave, its upstream, and the stream that holds it up."""
     config = settings()
-    config["server"] |= {"drain_seconds": 0.1}
+    config["server"] |= {"drain_seconds": drain_seconds}
     with mock_process("--script", "stall", "--tps", "20") as mock:
         config["model_list"] = [deployment(mock, "m")]
-        with router_process(config, tmp_path) as router:
+        with router_process(config, folder) as router:
             async with client_of(router) as client:
                 stream = await client.chat.completions.create(**HI, stream=True)
                 await anext(stream)
                 router.process.send_signal(signal.SIGTERM)
-                with pytest.raises(openai.APIError, match="shutting down"):
-                    await asyncio.wait_for(_exhaust(stream), 10)
-            assert await asyncio.to_thread(router.ended) == 0
+                yield router, mock, stream
+
+
+async def test_one_that_takes_too_long_is_told_so(tmp_path: Path) -> None:
+    async with told_while_a_stream_stalls(tmp_path, 0.1) as (router, mock, stream):
+        with pytest.raises(openai.APIError, match="shutting down"):
+            await asyncio.wait_for(_exhaust(stream), 10)
+        assert await asyncio.to_thread(router.ended) == 0
         assert mock.stats()["cancelled"] == 1
 
 
@@ -88,20 +97,12 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 
 
 async def test_and_so_it_does_while_a_stream_holds_it_up(tmp_path: Path) -> None:
-    config = settings()
-    config["server"] |= {"drain_seconds": 60}
-    with mock_process("--script", "stall", "--tps", "20") as mock:
-        config["model_list"] = [deployment(mock, "m")]
-        with router_process(config, tmp_path) as router:
-            async with client_of(router) as client:
-                stream = await client.chat.completions.create(**HI, stream=True)
-                await anext(stream)
-                router.process.send_signal(signal.SIGTERM)
-                await asyncio.to_thread(until, lambda: len(router.events()) == 2)
-                began = time.perf_counter()
-                router.process.send_signal(signal.SIGTERM)
-                await asyncio.to_thread(router.ended, 10)
-                assert time.perf_counter() - began < 5
+    async with told_while_a_stream_stalls(tmp_path, 60) as (router, _, _):
+        await asyncio.to_thread(until, lambda: len(router.events()) == 2)
+        began = time.perf_counter()
+        router.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(router.ended, 10)
+        assert time.perf_counter() - began < 5
 
 
 def test_the_access_log_is_whole_at_the_end(tmp_path: Path) -> None:

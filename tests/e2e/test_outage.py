@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
-from tests.e2e.processes import Mock, deployment, mock_process, router_process, settings
+from tests.e2e.processes import Mock, at_once, deployment, mock_process, router_process, settings
 
 REQUESTS, CONCURRENCY = 500, 50
 REFUSALS = 'router_attempts_total{deployment="limited",model="m",outcome="rate_limited"}'
@@ -29,7 +29,7 @@ class Upstreams(NamedTuple):
 def upstreams() -> Iterator[Upstreams]:
     with ExitStack() as stack:
         scripts = (["--script", "hang"], ["--script", "hang"], ["--script", "429"], ["--ttft", "0.1"])
-        yield Upstreams(*(stack.enter_context(mock_process(*script)) for script in scripts))
+        yield Upstreams(*at_once(stack, *(mock_process(*script) for script in scripts)))
 
 
 class Answer(NamedTuple):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.e2e.processes import deployment, fetch, mock_process, router_process, settings, until
+from tests.e2e.processes import at_once, deployment, fetch, mock_process, router_process, settings, until
 
 HI = {"model": "m", "messages": [{"role": "user", "content": "say hi"}]}
 
 
 def test_a_backend_whose_health_page_fails_gets_no_request_and_comes_back_with_it(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        sick, well = stack.enter_context(mock_process()), stack.enter_context(mock_process())
+        sick, well = at_once(stack, mock_process(), mock_process())
         sick.behave(healthy=False)
         check = {"path": "/health", "interval": 0.5}
         config = settings(

@@ -7,7 +7,7 @@ import json
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.balancer import Balancer, balancer, free_ports
 from tests.e2e.conftest import Figure
 from tests.e2e.load import load
-from tests.e2e.processes import Mock, Router, deployment, mock_process, router_process, settings, until
+from tests.e2e.processes import Mock, Router, at_once, deployment, mock_process, router_process, settings, until
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="haproxy is not installed")
 
@@ -34,7 +34,7 @@ class Fleet:
         self._folder = folder
         self._mock = mock
         self.ports = free_ports(3)
-        self.routers = [self._start(number) for number in range(3)]
+        self.routers = at_once(stack, *(self._process(number) for number in range(3)))
         self.balancer: Balancer = stack.enter_context(balancer(folder, self.ports))
 
     def config(self, number: int = 0) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Fleet:
 
     def start(self, number: int) -> None:
         """In place of one that has gone, and until it gets traffic."""
-        self.routers[number] = self._start(number)
+        self.routers[number] = self._stack.enter_context(self._process(number))
         until(lambda: self.balancer.up() == "111")
 
     def reload(self, number: int) -> None:
@@ -66,11 +66,11 @@ class Fleet:
             (folder / "next").rename(folder / "router.yaml")  # one of them may be starting
             router.process.send_signal(signal.SIGHUP)
 
-    def _start(self, number: int) -> Router:
+    def _process(self, number: int) -> AbstractContextManager[Router]:
         folder = self._folder / f"r{number}"
         folder.mkdir(exist_ok=True)
         port = str(self.ports[number])
-        return self._stack.enter_context(router_process(self.config(), folder, "--port", port))
+        return router_process(self.config(), folder, "--port", port)
 
 
 @pytest.fixture(scope="module")

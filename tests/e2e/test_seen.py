@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import Figure
-from tests.e2e.processes import Mock, Router, deployment, mock_process, router_process, until
+from tests.e2e.processes import Mock, Router, at_once, deployment, mock_process, router_process, until
 from tests.e2e.prometheus import WINDOW, Prometheus, prometheus_process
 from tests.state.redis_servers import RedisServer, redis_server
 
@@ -152,12 +152,10 @@ def house(good: Mock, bad: Mock, refusing: Mock) -> dict[str, Any]:
 @contextmanager
 def staged(folder: Path) -> Iterator[Stage]:
     pace = ("--ttft", "0.1", "--tps", "100", "--tokens", "8")
-    with (
-        mock_process(*pace) as good,
-        mock_process(*pace) as bad,
-        mock_process("--api-key", "sk-upstream") as refusing,
-        redis_server(folder) as redis,
-    ):
+    with ExitStack() as stack, redis_server(folder) as redis:
+        good, bad, refusing = at_once(
+            stack, mock_process(*pace), mock_process(*pace), mock_process("--api-key", "sk-upstream")
+        )
         config = house(good, bad, refusing)
         log = folder / "access-log.jsonl"
         config["server"]["access_log"] = str(log)
@@ -167,7 +165,8 @@ def staged(folder: Path) -> Iterator[Stage]:
 
 
 def outage(stage: Stage, load: Load) -> None:
-    """One upstream goes down, another says 429, clients come in crowds; and then all is well again."""
+    """One upstream goes down, another says 429, clients come in crowds; and then all is well again, and by and by seen
+    to be."""
     load.models.update(solo=10, lone=10, narrow=30, refused=5, gone=5)
     stage.bad.behave(script=["503"])
     stage.good.behave(script=["ok", "429"])
@@ -177,7 +176,6 @@ def outage(stage: Stage, load: Load) -> None:
     stage.good.reset()
     stage.bad.reset()
     load.models.update(narrow=2, refused=0, gone=0)
-    stage.prometheus.until_resolved(OUTAGE)
 
 
 def trouble_at_home(stage: Stage) -> None:
@@ -202,7 +200,10 @@ def trouble_at_home(stage: Stage) -> None:
     stage.log.unlink()
     config.write_text(good)
     stage.prometheus.until_fired(PROCESS, 0.1)
-    stage.prometheus.until_resolved(PROCESS)
+
+
+def recovery(stage: Stage) -> None:
+    stage.prometheus.until_resolved(OUTAGE | PROCESS)
 
 
 def seen(prometheus: Prometheus, panel: dict[str, Any]) -> bool:
@@ -226,7 +227,7 @@ def play(stage: Stage, *acts: Callable[[Stage, Load], None]) -> None:
 def test_an_outage_is_seen_on_every_panel_and_told_by_every_alert(tmp_path: Path, figure: Figure) -> None:
     began = time.monotonic()
     with staged(tmp_path) as stage:
-        play(stage, outage, lambda stage, _: trouble_at_home(stage))
+        play(stage, outage, lambda stage, _: trouble_at_home(stage), lambda stage, _: recovery(stage))
         stage.router.kill()
         stage.prometheus.until_fired({"RouterDown"})
         empty = [panel["title"] for panel in PANELS if not seen(stage.prometheus, panel)]

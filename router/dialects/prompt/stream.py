@@ -7,42 +7,29 @@ from typing import Any
 
 import orjson
 
-from router.core.errors import UpstreamFailure
 from router.core.types import Usage
 from router.dialects.base import StreamDecoder
 from router.dialects.failures import UNREADABLE, unreadable
 from router.dialects.openai_stream import DONE
 from router.dialects.prompt import chat
 from router.dialects.sse import payload
+from router.dialects.turned import TurnedStream
 from router.dialects.usage import document, tokens_of
 
 
-class ChatStream:
-    """See `StreamDecoder`. `inner` decodes upstream's stream into `text_completion` events; usage that it does not find
-    is estimated from `prompt_tokens` and from what was said."""
+class ChatStream(TurnedStream):
+    """`inner` decodes upstream's stream into `text_completion` events; usage that it does not find is estimated from
+    `prompt_tokens` and from what was said."""
 
-    __slots__ = (
-        "_begun", "_inner", "_last", "_prompt_tokens", "_said", "_wants_usage", "failure", "finished", "started",
-        "usage",
-    )  # fmt: skip
+    __slots__ = ("_begun", "_last", "_prompt_tokens", "_said", "_wants_usage")
 
     def __init__(self, inner: StreamDecoder, prompt_tokens: int, wants_usage: bool) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._prompt_tokens = prompt_tokens
         self._wants_usage = wants_usage
         self._begun: set[int] = set()
         self._last: Mapping[str, Any] = {}
         self._said = 0
-        self.started = False
-        self.finished = False
-        self.failure: UpstreamFailure | None = None
-        self.usage: Usage | None = None
-
-    def feed(self, data: bytes) -> bytes:
-        return self._turned(self._inner.feed(data))
-
-    def end(self) -> bytes:
-        return self._turned(self._inner.end())
 
     def _turned(self, frames: bytes) -> bytes:
         made: list[bytes] = []
