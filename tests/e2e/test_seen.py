@@ -165,8 +165,7 @@ def staged(folder: Path) -> Iterator[Stage]:
 
 
 def outage(stage: Stage, load: Load) -> None:
-    """One upstream goes down, another says 429, clients come in crowds; and then all is well again, and by and by seen
-    to be."""
+    """One upstream goes down, another says 429, clients come in crowds; and then all is well again."""
     load.models.update(solo=10, lone=10, narrow=30, refused=5, gone=5)
     stage.bad.behave(script=["503"])
     stage.good.behave(script=["ok", "429"])
@@ -176,6 +175,7 @@ def outage(stage: Stage, load: Load) -> None:
     stage.good.reset()
     stage.bad.reset()
     load.models.update(narrow=2, refused=0, gone=0)
+    stage.prometheus.until_resolved(OUTAGE)
 
 
 def trouble_at_home(stage: Stage) -> None:
@@ -200,10 +200,7 @@ def trouble_at_home(stage: Stage) -> None:
     stage.log.unlink()
     config.write_text(good)
     stage.prometheus.until_fired(PROCESS, 0.1)
-
-
-def recovery(stage: Stage) -> None:
-    stage.prometheus.until_resolved(OUTAGE | PROCESS)
+    stage.prometheus.until_resolved(PROCESS)
 
 
 def seen(prometheus: Prometheus, panel: dict[str, Any]) -> bool:
@@ -227,7 +224,7 @@ def play(stage: Stage, *acts: Callable[[Stage, Load], None]) -> None:
 def test_an_outage_is_seen_on_every_panel_and_told_by_every_alert(tmp_path: Path, figure: Figure) -> None:
     began = time.monotonic()
     with staged(tmp_path) as stage:
-        play(stage, outage, lambda stage, _: trouble_at_home(stage), lambda stage, _: recovery(stage))
+        play(stage, outage, lambda stage, _: trouble_at_home(stage))
         stage.router.kill()
         stage.prometheus.until_fired({"RouterDown"})
         empty = [panel["title"] for panel in PANELS if not seen(stage.prometheus, panel)]
