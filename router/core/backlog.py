@@ -72,6 +72,11 @@ class Backlog:
         behind = under_way + 1 - self.room
         return behind * self.pace if behind > 0.0 else 0.0
 
+    def longer(self, under_way: int, seconds: float) -> float:
+        """How many times as long as the `seconds` of an idle backend that wait makes it."""
+        behind = under_way + 1 - self.room
+        return 1.0 + behind * self.pace / seconds if behind > 0.0 else 1.0
+
     def in_turn(self, sent_at: float, now: float) -> bool:
         """Whether one sent then, and not answered yet, only waits for its turn: in the second half of its wait others
         were answered, and none that was sent in that half."""

@@ -118,7 +118,9 @@ class Latency:
                 if known is not None:
                     if now - lag.at > PATIENCE:
                         known = lag.read(now, PATIENCE) or 0.0
-                    seconds = (max(_LEAST, seconds)) * known
+                    if seconds < _LEAST:
+                        seconds = _LEAST
+                    seconds *= known
         else:
             seconds = self._whole.read(now, PATIENCE)
             if seconds is not None and output_tokens > 1.0:

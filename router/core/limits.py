@@ -235,7 +235,9 @@ def headroom(candidate: Candidate, now: float) -> float:
     if load.heard:
         rooms = [1.0 if key.quota is None else key.quota.headroom(now, limits) for key in load.keys]
         share = min(share, sum(rooms) / len(rooms))
-    return max(0.0, share)
+    if share < 0.0:
+        share = 0.0
+    return share
 
 
 def _exhausted(load: BackendLoad, now: float) -> Shortage | None:

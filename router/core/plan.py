@@ -50,10 +50,13 @@ def sift(
     """Those fit to serve. The others are added to `rejections`, each with the first reason found."""
     if filters is FILTERS and not tried:
         found = fit_among(request, candidates, view)
-        if len(found) != len(candidates):
-            fit = set(map(id, found))
+        count = len(found)
+        if count != len(candidates):
+            place = 0  # of the next one in `found`, which keeps the order
             for candidate in candidates:
-                if id(candidate) not in fit:
+                if place < count and candidate is found[place]:
+                    place += 1
+                else:
                     reason = reason_against(request, candidate, view, filters)
                     if reason is not None:
                         rejections.append(Rejection(candidate, reason))

@@ -54,7 +54,9 @@ class Adaptive(Timed):
                 rest **= by_load
             if candidate.deployment.limits is not None or load.heard:
                 free = headroom(candidate, now)
-                rest /= (max(LEAST_HEADROOM, free)) ** by_headroom
+                if free < LEAST_HEADROOM:
+                    free = LEAST_HEADROOM
+                rest /= free**by_headroom
             standing = load.standing
             times.append(time)
             rests.append(rest if now >= standing.whole_at else rest / standing.share(now))
@@ -85,7 +87,7 @@ def busyness(load: BackendLoad, time: float | None, own: int) -> float:
     """How many times longer a request of `own` tokens takes for the others that are under way. `time`: the seconds of a
     stream whose wait can be known; without, work is counted in tokens."""
     if time:
-        return 1.0 + load.backlog.wait(load.in_flight + load.siblings) / time
+        return load.backlog.longer(load.in_flight + load.siblings, time)
     return 1.0 + load.outstanding / own + load.siblings
 
 

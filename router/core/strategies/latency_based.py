@@ -37,7 +37,7 @@ class LatencyBased(Timed):
             load = candidate.load
             time, under_way = load.latency.expected(now, stream, prompt, output), load.in_flight + load.siblings
             if stream and time:
-                rest = 1.0 + load.backlog.wait(under_way) / time
+                rest = load.backlog.longer(under_way, time)
             else:
                 rest = under_way + 1.0
             standing = load.standing
