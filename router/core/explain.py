@@ -13,6 +13,7 @@ from router.core.cost import Expectation, expectation
 from router.core.errors import FailureKind, RouterError, UpstreamFailure
 from router.core.failover import Failover, FallbackKind, Stop, Try
 from router.core.filters import FILTERS, Reason, context_window
+from router.core.hedge_plan import HedgePlan, hedge_plan
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection, reason_to_pass_over
 from router.core.retry_budget import Balance
@@ -30,13 +31,15 @@ _ANY_SIZE = tuple(filter_ for filter_ in FILTERS if filter_ is not context_windo
 class Explained(NamedTuple):
     """One deployment. Passed over for `reason`; or fit, and then `weighed` if its tier is the one in use.
 
-    `cost`: US dollars to expect, None where a price is unknown.
+    `cost`: US dollars to expect, None where a price is unknown. `copied`: how likely it is that a copy, if one is sent,
+    comes here.
     """
 
     candidate: Candidate
     reason: Reason | None
     weighed: Weighed | None
     cost: float | None
+    copied: float = 0.0
 
     @property
     def probability(self) -> float:
@@ -44,12 +47,14 @@ class Explained(NamedTuple):
 
 
 class GroupPlan(NamedTuple):
-    """What a model group would do with the request: everyone in it, tier by tier; and what its retry budget has."""
+    """What a model group would do with the request: everyone in it, tier by tier; what its retry budget has; and when
+    it would send a copy, None where it does not hedge the request."""
 
     group: ModelGroup
     candidates: Sequence[Explained]
     expected: Expectation
     budget: Balance | None
+    hedge: HedgePlan | None
 
     @property
     def cost(self) -> float | None:
@@ -104,6 +109,7 @@ def plan_of(request: RouteRequest, group: ModelGroup, view: Snapshot, *, asked_f
         weighing = weigh(request, group, view, (), filters)
     weighed = {id(one.candidate): one for one in weighing.weighed}
     expected = expectation(request, view, group.name)
+    hedge = hedge_plan(request, group, view, weighing.weighed, filters)
     return GroupPlan(
         group,
         [
@@ -112,12 +118,14 @@ def plan_of(request: RouteRequest, group: ModelGroup, view: Snapshot, *, asked_f
                 reason_to_pass_over(request, candidate, view, (), filters),
                 weighed.get(id(candidate)),
                 expected.cost(candidate.deployment.prices),
+                0.0 if hedge is None else hedge.chance(candidate),
             )
             for tier in view.tiers(group)
             for candidate in tier
         ],
         expected,
         view.balance(group),
+        hedge,
     )
 
 

@@ -21,7 +21,7 @@ from router.core.choice import choose
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.exhausted import FailedAttempt, exhausted_error, rate_limited
 from router.core.filters import FILTERS, Filter, Reason, context_window
-from router.core.hedging import short_of_quota
+from router.core.hedging import COPY_FILTERS
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection
 from router.core.retry import Action, Health, Verdict, backoff, judge
@@ -147,7 +147,7 @@ class Failover:
         is none, or the request has had its copy, or its attempts. It counts as an attempt and not as a retry."""
         if self._hedged or self.attempts >= self._max_attempts:
             return None
-        filters = (*self._filters, unproven, short_of_quota)
+        filters = (*self._filters, *COPY_FILTERS)
         chosen = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
         if chosen is None:
             return None

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from router.core.filters import Reason
+from router.core.filters import Filter, Reason
 from router.core.limits import headroom
 from router.core.load import Candidate, Snapshot
+from router.core.retry_budget import unproven
 from router.core.types import RouteRequest
 
 SAMPLES = 200
@@ -35,6 +36,11 @@ class Hedges:
         self._ordered: list[float] = []
         self._place = 0
         self._saved = 0.0
+
+    @property
+    def saved(self) -> float:
+        """The copies saved up."""
+        return self._saved
 
     @property
     def affords(self) -> bool:
@@ -71,3 +77,7 @@ def short_of_quota(request: RouteRequest, candidate: Candidate, view: Snapshot) 
     limits = candidate.deployment.limits
     strict = limits is not None and limits.strict is not None
     return Reason.RPM if strict or headroom(candidate, view.now) < SHORT_OF_QUOTA else None
+
+
+COPY_FILTERS: tuple[Filter, ...] = (unproven, short_of_quota)
+"""Who passes these, besides the filters of every request, may be sent a copy."""

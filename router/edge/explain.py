@@ -84,6 +84,7 @@ def _group(plan: GroupPlan) -> dict[str, Any]:
         "strategy": plan.group.policy.strategy,
         "cost": plan.cost,
         "retry_budget": None if plan.budget is None else plan.budget._asdict(),
+        "hedging": None if plan.hedge is None else {"after": plan.hedge.after, "copies_saved": plan.hedge.saved},
         "candidates": [_candidate(one) for one in plan.candidates],
     }
 
@@ -99,6 +100,7 @@ def _candidate(one: Explained) -> dict[str, Any]:
         "weight": deployment.weight,
         "rejected": None if one.reason is None else one.reason.value,
         "probability": one.probability,
+        "copy_probability": one.copied,
         "score": None if weighed is None else weighed.score,
         "inputs": None if weighed is None else dict(weighed.inputs),
         "cost": one.cost,

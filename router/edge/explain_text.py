@@ -30,6 +30,8 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield ""
         budget = group["retry_budget"]
         yield f"{name}, by {group['strategy']}" + (f", {budget['left']:g} retries paid for" if budget else "")
+        if group["hedging"]:
+            yield f"  {_hedging(group['hedging'])}"
         yield from _table([_row(candidate) for candidate in group["candidates"]])
 
 
@@ -42,6 +44,12 @@ def _decision(decision: Mapping[str, Any]) -> str:
     return f"goes to {decision['group']}"
 
 
+def _hedging(hedging: Mapping[str, Any]) -> str:
+    if hedging["after"] is None:
+        return "hedged once enough times to first token are known"
+    return f"hedged after {hedging['after']:.3g} s without a token; {hedging['copies_saved']:.3g} copies saved up"
+
+
 def _row(candidate: Mapping[str, Any]) -> list[str]:
     if candidate["rejected"]:
         chance = candidate["rejected"]
@@ -49,6 +57,8 @@ def _row(candidate: Mapping[str, Any]) -> list[str]:
         chance = "later tier"
     else:
         chance = f"{candidate['probability']:.1%}"
+    if candidate["copy_probability"]:
+        chance += f", copy {candidate['copy_probability']:.1%}"
     score = "" if candidate["score"] is None else f"score {candidate['score']:.4g}"
     inputs = ", ".join(f"{name} {_value(value)}" for name, value in (candidate["inputs"] or {}).items())
     return [

@@ -216,7 +216,7 @@ class Hedger:
             return
         hedges.take()
         estimate = view.expect(route, step.candidate.deployment.model_name)
-        lease = self._state.acquire(step.group, step.candidate, estimate, step.draw)
+        lease = self._state.acquire(step.group, step.candidate, estimate, step.draw, stream=True)
         self._enter(race, request, route, step, lease, failover, self._clock() - asked)
 
     async def _stop(self, race: Race) -> None:

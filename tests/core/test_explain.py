@@ -14,10 +14,11 @@ from router.core.errors import FailureKind
 from router.core.explain import Explanation, explain
 from router.core.failover import Failover, FallbackKind, Try
 from router.core.filters import Reason
+from router.core.hedging import FEWEST
 from router.core.retry import Health
 from router.core.strategies import STRATEGIES
-from router.core.types import Deployment, Prices, RouteRequest, Usage
-from router.state.base import Outcome, Served
+from router.core.types import Deployment, HedgingPolicy, Prices, RouteRequest, Strict, Usage
+from router.state.base import SUCCESS, Outcome, Served
 from tests.core.making import World, deployment, group, request, tier
 
 CHOICES = 10_000
@@ -82,6 +83,54 @@ def test_its_distribution_is_that_of_10_000_real_choices(
         # In a large tier a choice draws from a few: what explain weighs exactly, it comes close to.
         slack = 0.0 if count <= 16 else 0.15 * chance + 0.01
         assert abs(picked[name] / CHOICES - chance) <= 4.5 * sqrt(chance * (1.0 - chance) / CHOICES) + slack, name
+
+
+def hedging(*deployments: Deployment, **policy: Any) -> World:
+    """A world that has seen enough streams to hedge, the slowest of 3 s, and has one copy saved up."""
+    world = World(group(deployments, hedging=HedgingPolicy(), **policy))
+    hedges = world.store.view().hedges["gpt"]
+    for place in range(FEWEST):
+        world.store.settle(world.lease(deployments[place % len(deployments)].id), SUCCESS)
+        hedges.add(3.0 if place == 0 else 0.5)
+        hedges.stream(0.05)
+    return world
+
+
+def copies(told: Explanation) -> dict[str, float]:
+    return {one.candidate.deployment.id: one.copied for one in told.plans["gpt"].candidates}
+
+
+def test_it_tells_when_a_stream_would_be_hedged_and_to_whom() -> None:
+    fresh, strict = deployment("fresh"), deployment("strict", rpm=100, strict=Strict(rpm=True))
+    world = hedging(*tier("a", "b"), fresh, strict, strategy="weighted")
+    world.load("fresh").succeeded_at = float("-inf")
+    told = explained(world, request(stream=True))
+    plan = told.plans["gpt"].hedge
+    assert plan is not None
+    assert plan.after == 3.0
+    assert plan.saved == pytest.approx(1.0)
+    assert copies(told) == {"a": pytest.approx(0.5), "b": pytest.approx(0.5), "fresh": 0.0, "strict": 0.0}
+
+
+@pytest.mark.parametrize("strategy", ["weighted", "latency-based"])
+def test_the_distribution_of_copies_is_that_of_real_ones(strategy: str) -> None:
+    world = hedging(*unlike(5), strategy=strategy)
+    asked, rng, picked = request(stream=True), Random(3), Counter[str]()
+    for _ in range(3000):
+        failover = Failover(asked, world.group(), world.catalogue, rng, lambda _: None)
+        failover.next(world.store.view())
+        copy = failover.hedge(world.store.view())
+        assert copy is not None
+        picked[copy.candidate.deployment.id] += 1
+    for name, chance in copies(explained(world, asked)).items():
+        assert picked[name] / 3000 == pytest.approx(chance, abs=0.04), name
+
+
+@pytest.mark.parametrize(("stream", "policy"), [(False, {}), (True, {"max_attempts": 1})])
+def test_who_is_not_hedged_has_nobody_to_copy_to(stream: bool, policy: dict[str, Any]) -> None:
+    told = explained(hedging(*tier("a", "b"), **policy), request(stream=stream))
+    assert (told.plans["gpt"].hedge is None) is not stream
+    assert set(copies(told).values()) == {0.0}
 
 
 def test_asking_changes_nothing() -> None:

@@ -13,6 +13,7 @@ from router.cli import cli
 from router.core.strategies import STRATEGIES
 from router.core.types import CooldownPolicy, HedgingPolicy, Prices
 from router.dialects.mock.behaviour import Behaviour
+from router.edge.explain_text import text_of
 from tests.edge.house import Open, group, inside
 from tests.edge.wire import CHAT, HI
 
@@ -153,6 +154,22 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
         assert max(cooldowns) == pytest.approx(30.0, abs=5.0)
         assert [key["position"] for key in limited["keys"]] == [0, 1]
         assert not any(key["trial"] for key in limited["keys"])
+
+
+async def test_explain_shows_when_a_stream_is_hedged_and_to_whom(house: Open) -> None:
+    async with house(group(inside("east"), inside("west"), hedging=HedgingPolicy())) as router:
+        for _ in range(60):
+            assert (await router.ask(CHAT, HI | {"stream": True})).status == 200
+        whole = safely(await router.ask(EXPLAIN, HI))["groups"]["m"]
+        assert (whole["hedging"], whole["candidates"][0]["copy_probability"]) == (None, 0.0)
+        told = safely(await router.ask(EXPLAIN, HI | {"stream": True}))
+        hedging = told["groups"]["m"]["hedging"]
+        assert hedging["after"] > 0.0
+        assert hedging["copies_saved"] > 0.0
+        assert sum(each["copy_probability"] for each in told["groups"]["m"]["candidates"]) == pytest.approx(1.0)
+        text = text_of(told)
+        assert "s without a token; " in text
+        assert ", copy " in text
 
 
 async def test_explain_shows_what_is_left_of_the_retry_budget(house: Open) -> None:

@@ -71,6 +71,13 @@ def test_the_slower_one_is_cancelled_at_the_others_first_token_and_not_at_its_en
     assert played.told[0].finished == pytest.approx(START + HEDGED_AFTER + 5.5)
 
 
+def test_the_first_token_of_a_copy_is_measured_like_any() -> None:
+    played = tell("hangs", "slow")
+    copy = next(lease for lease in played.store.leases if lease.deployment.id == "other" and lease.load.in_flight == 0)
+    assert copy.load.latency.usual(10) == pytest.approx(2.0)
+    assert copy.load.backlog.waiting == 0
+
+
 def test_the_first_attempt_serves_where_it_begins_after_all() -> None:
     played = tell("slow", "hangs")
     (told,) = played.told
