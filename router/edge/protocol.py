@@ -25,6 +25,10 @@ UNSENT = 32768
 """Bytes that the kernel takes for a client that does not read, and as many that wait before it, until upstream is held
 back: the kernel would grow its buffer to megabytes. What is on its way to a client that reads does not count."""
 
+UNREAD_SECONDS = 600.0
+"""How long a client may take nothing of what it is sent. Then the kernel ends the connection: an answer, or the end of
+a stream, has no other limit in time."""
+
 
 class EdgeProtocol(RequestHandler):
     """Every route by aiohttp's generic path; errors of HTTP itself are answered in OpenAI's shape."""
@@ -37,6 +41,7 @@ class EdgeProtocol(RequestHandler):
         sock = transport.get_extra_info("socket")
         if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT") and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_SECONDS * 1000))
 
     @property
     def busy(self) -> bool:

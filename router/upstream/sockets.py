@@ -33,10 +33,24 @@ async def race(
     finally:
         losers = [attempt for attempt in attempts if attempt is not winner]
         for attempt in losers:
-            attempt.cancel()
-        for outcome in await asyncio.gather(*losers, return_exceptions=True):
-            if isinstance(outcome, socket.socket):
-                outcome.close()
+            if attempt.done():
+                _drop(attempt)
+            else:
+                attempt.add_done_callback(_drop)
+                attempt.cancel()
+        if losers:
+            try:
+                await asyncio.wait(losers)
+            except asyncio.CancelledError:
+                if winner is not None:
+                    _drop(winner)
+                raise
+
+
+def _drop(attempt: asyncio.Task[socket.socket]) -> None:
+    """Nobody wants what this attempt, which is over, has come to."""
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().close()
 
 
 async def _first_success(

@@ -208,6 +208,27 @@ async def test_a_request_line_of_1_mb_is_a_431(house: Open) -> None:
         assert (seen.status, seen.error()["code"]) == (431, "header_too_large")
 
 
+@pytest.mark.parametrize("before", [0, 2], ids=["at first", "behind a repeated one"])
+async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(
+    house: Open, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """However often a byte of it comes, the whole of it has as long as a connection may be idle."""
+    monkeypatch.setattr("router.app.KEEPALIVE_TIMEOUT", 0.2)
+    async with house() as router:
+        tasks = asyncio.all_tasks()
+        client = await router.connect()
+        for _ in range(before):
+            assert (await client.ask(CHAT, HI)).status == 200
+        async with asyncio.timeout(5):
+            for byte in request(CHAT, HI, headers="x: " + "y" * 5000 + "\r\n"):
+                if client.reader.at_eof() or client.writer.is_closing():
+                    break
+                client.writer.write(bytes([byte]))
+                await asyncio.sleep(0.01)
+        assert await client.is_closed()
+        await nothing_left_of(tasks)
+
+
 async def test_a_client_that_closes_its_half_is_gone(house: Open) -> None:
     async with MockServer(Behaviour(script=("hang",))) as mock, house(group(remote("d", mock))) as router:
         client = await router.connect()

@@ -140,6 +140,25 @@ async def test_a_race_cancelled_at_any_moment_leaves_no_socket_and_no_task(patch
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.parametrize("turns", range(8))
+@virtual_time
+async def test_a_race_cancelled_in_any_turn_after_its_end_leaves_no_socket_either(
+    turns: int, patched: pytest.MonkeyPatch
+) -> None:
+    network = Addresses(patched, (v6(1), 60, None), (v4(1), 0.1, None), (v4(2), 60, None))
+    task = asyncio.create_task(race(asyncio.get_running_loop(), [v6(1), v4(1), v4(2)]))
+    await asyncio.sleep(0.35)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if task.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        task.result().close()
+    assert network.open == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
 @pytest.fixture
 def full_port() -> Iterator[int]:
     """A port whose queue is full: connecting to it hangs."""
