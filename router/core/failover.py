@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from router.core.catalogue import Catalogue
-from router.core.choice import choose
+from router.core.choice import Choice, choose
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.exhausted import FailedAttempt, exhausted_error, rate_limited
 from router.core.filters import FILTERS, Filter, Reason, context_window
@@ -148,7 +148,7 @@ class Failover:
         if self._hedged or self.attempts >= self._max_attempts:
             return None
         filters = (*self._filters, *COPY_FILTERS)
-        chosen = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        chosen = self._pick(view, self._tried, filters).candidate
         if chosen is None:
             return None
         self._hedged = True
@@ -197,7 +197,7 @@ class Failover:
         if is_free(chosen, view.now):
             return self._begin(chosen, Draw.FREE)
         filters = (*self._filters, unproven)
-        proven = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        proven = self._pick(view, self._tried, filters).candidate
         if proven is not None:
             return self._begin(proven, Draw.FREE)
         if view.affords_retry(self.group):
@@ -209,7 +209,7 @@ class Failover:
         """A deployment of this group with a larger window than the one that was too small."""
         self._outgrown = None
         filters = (*self._filters, _larger_than(window))
-        chosen = choose(self.request, self.group, view, self._rng, self._tried, filters).candidate
+        chosen = self._pick(view, self._tried, filters).candidate
         if chosen is None or not (is_free(chosen, view.now) or view.affords_retry(self.group)):
             return None
         return self._begin(chosen, Draw.FREE if is_free(chosen, view.now) else Draw.PAID)
@@ -257,12 +257,15 @@ class Failover:
         return seconds if view.now + seconds < self.request.deadline else None
 
     def _choose(self, view: Snapshot, tried: Collection[str]) -> tuple[Candidate | None, Sequence[Rejection]]:
-        chosen, rejections = choose(self.request, self.group, view, self._rng, tried, self._filters)
+        chosen, rejections = self._pick(view, tried, self._filters)
         if rejections:
             self.rejected(rejections)
             if self.group is self.first and not self.attempts:
                 self._first_rejections = rejections
         return chosen, rejections
+
+    def _pick(self, view: Snapshot, tried: Collection[str], filters: tuple[Filter, ...]) -> Choice:
+        return choose(self.request, self.group, view, self._rng, tried, filters)
 
     def _begin(self, candidate: Candidate, draw: Draw) -> Try:
         self._tried.add(candidate.deployment.backend)

@@ -44,6 +44,10 @@ class MemoryHold:
     def cut_off(self) -> None:
         self._store.settle(self._lease, CLIENT_GONE)
 
+    def outrun(self, waited: float) -> None:
+        self._lease.outrun = waited
+        self._store.settle(self._lease, CLIENT_GONE)
+
 
 class MemoryReplica:
     def __init__(self, catalogue: Catalogue, clock: Clock) -> None:

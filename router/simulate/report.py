@@ -72,15 +72,17 @@ def document(study: Study, summaries: Sequence[Summary]) -> dict[str, Any]:
 
 
 def _figures(pairs: Sequence[tuple[str, Summary]]) -> Table:
+    hedged = ["hedges"] if any(summary.of["hedges"].mean for _, summary in pairs) else []
     table = _table(
-        *("TTFT p50", "p95", "p99", "total p50", "p95", "p99"), "failures", "429s", "retries", "attempts", "cost $"
-    )
+        *("TTFT p50", "p95", "p99", "total p50", "p95", "p99"), "failures", "429s", "retries", *hedged, "attempts",
+        "cost $",
+    )  # fmt: skip
     for name, summary in pairs:
         of = summary.of
         table.add_row(
             name,
             *(_cell(of[key], 2) for key in _TIMES),
-            *(_cell(of[key], 0) for key in _COUNTS),
+            *(_cell(of[key], 0) for key in (*_COUNTS, *hedged)),
             _cell(of["attempts_per_request"], 3),
             _cell(of["cost"], 2),
         )

@@ -88,6 +88,15 @@ def test_several_configurations_are_compared(config: str, tmp_path: Path) -> Non
     assert set(told["rows"][1]["shares"]) == {"fast", "slow-2", "short"}
 
 
+def test_copies_have_a_column_where_a_configuration_hedges(config: str) -> None:
+    path = Path(config)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"routing": {"hedging": {"enabled": True}}}))
+    result = simulate(config, "--load", "0.7")
+    assert result.exit_code == 0, result.output
+    assert "| retries | hedges | attempts |" in result.stdout
+    assert "hedges" not in simulate(config, "--load", "0.7", "--limit", "10").stdout
+
+
 def test_the_load_chooses_the_rate(config: str) -> None:
     once, twice = (document(config, "--load", load) for load in ("0.4", "0.8"))
     assert twice["rate"] == pytest.approx(2 * once["rate"])

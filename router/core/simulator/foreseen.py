@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from random import Random
 
 from router.core.catalogue import Catalogue
+from router.core.choice import Choice
 from router.core.failover import Failover
+from router.core.filters import Filter
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection, sift
 from router.core.strategies.base import lowest
@@ -38,10 +40,11 @@ class Foreseen(Failover):
         super().__init__(request, group, catalogue, rng, rejected)
         self._first_token_at = first_token_at
 
-    def _choose(self, view: Snapshot, tried: Collection[str]) -> tuple[Candidate | None, Sequence[Rejection]]:
+    def _pick(self, view: Snapshot, tried: Collection[str], filters: tuple[Filter, ...]) -> Choice:
         rejections: list[Rejection] = []
         for tier in view.tiers(self.group):
-            candidates = sift(self.request, tier, view, tried, self._filters, rejections)
+            candidates = sift(self.request, tier, view, tried, filters, rejections)
             if candidates:
-                return lowest(candidates, [self._first_token_at(one) for one in candidates], self._rng), rejections
-        return None, rejections
+                chosen = lowest(candidates, [self._first_token_at(one) for one in candidates], self._rng)
+                return Choice(chosen, rejections)
+        return Choice(None, rejections)

@@ -12,16 +12,13 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.load import Candidate
 from router.core.plan import Rejection
+from router.core.simulator.attempt import Attempt
 from router.core.simulator.events import EventLoop
 from router.core.simulator.foreseen import ORACLE, Foreseen
 from router.core.simulator.machine import Machine
-from router.core.simulator.model import FOREVER
-from router.core.simulator.replica import Hold, Replica
+from router.core.simulator.replica import Replica
 from router.core.simulator.tally import Tally
-from router.core.types import ModelGroup, RouteRequest, Usage
-
-CHUNKS = 8
-"""In how many parts the output of a stream arrives, for those who count what is still to come."""
+from router.core.types import HedgingPolicy, ModelGroup, RouteRequest, Usage
 
 
 class World(NamedTuple):
@@ -44,9 +41,10 @@ class Probe(NamedTuple):
 
 class Journey:
     """`usage` is what the request will turn out to take; `deviation` how unusually long that takes, in standard
-    deviations."""
+    deviations. Several attempts are under way together only where the first of them is hedged."""
 
-    __slots__ = ("_failover", "_group", "_replica", "began", "deviation", "request", "usage", "world")
+    __slots__ = ("_copy", "_failover", "_group", "_replica", "_running", "began", "deviation", "request", "usage",
+                 "world")  # fmt: skip
 
     def __init__(
         self, world: World, replica: Replica, request: RouteRequest, group: ModelGroup, usage: Usage, deviation: float
@@ -58,6 +56,8 @@ class Journey:
         self.began = world.events.now
         self._replica = replica
         self._group = group
+        self._running: list[Attempt] = []
+        self._copy: Attempt | None = None
         if group.policy.strategy == ORACLE:
             self._failover: Failover = Foreseen(
                 request, group, world.catalogue, world.rng, self._rejected, self._first_token_at
@@ -72,15 +72,28 @@ class Journey:
             self._failover.denied = ""
             self.world.tally.retries_denied += 1
         if isinstance(step, Try):
-            self.world.tally.attempts += 1
-            Attempt(self, step, self._replica.acquire(step, self.request)).send()
+            attempt = self._send(step)
+            if step.group.policy.hedging is not None and self.request.stream:
+                self._watch(attempt, step.group.policy.hedging)
         elif isinstance(step, Wait):
             self.world.events.at(self.world.events.now + step.seconds, self.go_on)
         elif isinstance(step, Stop):
             self._over(step.error.code)
 
+    def answered(self, attempt: Attempt) -> None:
+        """`attempt` has its first token, which decides between it and its copy."""
+        if len(self._running) > 1:
+            for other in self._running:
+                if other is not attempt:
+                    other.outrun()
+                    prompt = Usage(self.usage.prompt_tokens, 0)
+                    self.world.tally.cost += other.step.candidate.deployment.prices.cost(prompt) or 0.0
+            self._running = [attempt]
+
     def served(self, attempt: Attempt, first_at: float) -> None:
+        self.answered(attempt)  # in case its first token was its last
         now, tally = self.world.events.now, self.world.tally
+        tally.hedges_won += attempt is self._copy
         deployment = attempt.step.candidate.deployment
         tally.first_token.append(first_at - self.began)
         tally.total.append(now - self.began)
@@ -103,10 +116,41 @@ class Journey:
         tally.attempt_failures[failure.kind.value] += 1
         if failure.kind is FailureKind.RATE_LIMITED:
             tally.rate_limited += 1
+        self._running.remove(attempt)
         if failure.sent_bytes:
             self._over("stream_broken")
-        else:
+        elif not self._running or not self._failover.stays:  # what one refuses to answer, the others will
+            for other in self._running:
+                other.stop()
+            self._running.clear()
             self.go_on()
+
+    def _send(self, step: Try) -> Attempt:
+        self.world.tally.attempts += 1
+        attempt = Attempt(self, step, self._replica.acquire(step, self.request))
+        self._running.append(attempt)
+        attempt.send()
+        return attempt
+
+    def _watch(self, attempt: Attempt, policy: HedgingPolicy) -> None:
+        """Send a copy of `attempt` where it is slow to begin, as `flow.hedging` does."""
+        hedges = self._replica.view().hedges[attempt.step.group.name]
+        if self._failover.attempts == 1:
+            hedges.stream(policy.max_ratio)
+        after = hedges.after(policy.quantile)
+        if after is not None:
+            self.world.events.at(self.world.events.now + after, self._hedge, attempt)
+
+    def _hedge(self, attempt: Attempt) -> None:
+        if attempt.begun or attempt not in self._running:
+            return
+        view = self._replica.view()
+        hedges = view.hedges[attempt.step.group.name]
+        step = self._failover.hedge(view) if hedges.affords else None
+        if step is not None:
+            hedges.take()
+            self.world.tally.hedges += 1
+            self._copy = self._send(step)
 
     def _first_token_at(self, candidate: Candidate) -> float:
         machine = self.world.machines[candidate.deployment.backend]
@@ -118,9 +162,10 @@ class Journey:
         tally.over += 1
         if error:
             tally.errors[error] += 1
-        if failover.attempts > 1:
+        retries = failover.attempts - 1 - (self._copy is not None)
+        if retries > 0:
             tally.retried += 1
-            tally.retries += failover.attempts - 1
+            tally.retries += retries
         if failover.group is not self._group:
             tally.fallbacks += 1
 
@@ -128,104 +173,3 @@ class Journey:
         counts = self.world.tally.rejections
         for rejection in rejections:
             counts[rejection.reason.value] += 1
-
-
-class Attempt:
-    """One attempt: the machine's job, and the router's time-outs over it."""
-
-    __slots__ = ("_began", "_deadline", "_first_at", "_first_by", "_journey", "_machine", "_over", "hold", "step")
-
-    def __init__(self, journey: Journey, step: Try, hold: Hold) -> None:
-        policy, request = step.group.policy, journey.request
-        now = journey.world.events.now
-        self.step = step
-        self.hold = hold
-        self._journey = journey
-        self._machine = journey.world.machines[step.candidate.deployment.backend]
-        self._began = now
-        self._deadline = min(now + policy.attempt_timeout, request.deadline)
-        self._first_by = now + policy.first_token_timeout if request.stream else FOREVER
-        self._first_at: float | None = None
-        self._over = False
-
-    @property
-    def prompt_tokens(self) -> int:
-        return self._journey.usage.prompt_tokens
-
-    @property
-    def output_tokens(self) -> int:
-        return self._journey.usage.completion_tokens
-
-    @property
-    def work(self) -> float:
-        return exp(self._machine.model.jitter * self._journey.deviation)
-
-    def send(self) -> None:
-        self._machine.submit(self)
-        if self._first_at is None:  # it queues
-            self._end_at(*self._time_out())
-
-    def started(self, first: float, end: float) -> None:
-        machine = self._machine
-        first, end = first + machine.model.latency, end + machine.model.latency
-        stream = self._journey.request.stream
-        self._first_at = first if stream else end
-        when, kind = self._time_out()
-        if stream and first <= self._first_by:
-            when, kind = self._deadline, FailureKind.ATTEMPT_TIMEOUT
-            silent = machine.pace.silence(first, end, self.step.group.policy.stream_idle_timeout)
-            if silent < when:
-                when, kind = silent, FailureKind.IDLE_TIMEOUT
-        if stream and first < when:
-            self._journey.world.events.at(first, self._answered, min(end, when))
-        if end <= when:
-            self._journey.world.events.at(end, self._served)
-        else:
-            self._end_at(when, kind)
-
-    def refused(self, failure: UpstreamFailure) -> None:
-        if self._over:
-            return
-        self._over = True
-        self._machine.leave(self)
-        now = self._journey.world.events.now
-        failure.sent_bytes = self._journey.request.stream and self._first_at is not None and self._first_at <= now
-        late = failure.kind is FailureKind.ATTEMPT_TIMEOUT
-        self._journey.failed(self, failure, late and (failure.sent_bytes or now >= self._journey.request.deadline))
-
-    def _answered(self, end: float) -> None:
-        if self._over:
-            return
-        self.hold.answered()
-        steps = min(self.output_tokens, CHUNKS)
-        now, events = self._journey.world.events.now, self._journey.world.events
-        for step in range(1, steps):
-            events.at(now + (end - now) * step / steps, self._produced, self.output_tokens // steps)
-
-    def _produced(self, tokens: int) -> None:
-        if not self._over:
-            self.hold.produced(tokens)
-
-    def _time_out(self) -> tuple[float, FailureKind]:
-        """When the router gives up on an attempt that has sent nothing, and what it calls that."""
-        if self._first_by < self._deadline:
-            return self._first_by, FailureKind.FIRST_TOKEN_TIMEOUT
-        return self._deadline, FailureKind.ATTEMPT_TIMEOUT
-
-    def _end_at(self, when: float, kind: FailureKind) -> None:
-        self._journey.world.events.at(when, self._timed_out, kind, self._first_at)
-
-    def _timed_out(self, kind: FailureKind, known: float | None) -> None:
-        """`known`: when the first token was due as this time-out was set. Once it has changed, another one holds."""
-        if known == self._first_at:
-            self.refused(UpstreamFailure(kind, kind.value.replace("_", " ")))
-
-    def _served(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        now, journey, first_at = self._journey.world.events.now, self._journey, self._first_at
-        assert first_at is not None
-        first_token = first_at - self._began if journey.request.stream else None
-        self.hold.served(now - self._began, first_token, journey.usage)
-        journey.served(self, first_at)

@@ -13,7 +13,7 @@ from router.core.types import RouteRequest, Usage
 
 
 class Hold(Protocol):
-    """One attempt's lease. It is given back once, by one of the last three."""
+    """One attempt's lease. It is given back once, by one of the last four."""
 
     def answered(self) -> None:
         """A stream's first token has come."""
@@ -28,7 +28,10 @@ class Hold(Protocol):
         """It did not. `counts`: whether that may count against the breaker."""
 
     def cut_off(self) -> None:
-        """The request's own deadline ended it, which tells nothing about the deployment."""
+        """The router ended it, for reasons that tell nothing about the deployment."""
+
+    def outrun(self, waited: float) -> None:
+        """It had sent nothing after that many seconds, and another attempt of the same request had."""
 
 
 class Replica(Protocol):

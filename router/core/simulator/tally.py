@@ -20,6 +20,8 @@ class Tally:
     retried: int = 0
     retries_denied: int = 0
     fallbacks: int = 0
+    hedges: int = 0
+    hedges_won: int = 0
     rate_limited: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     attempt_failures: Counter[str] = field(default_factory=Counter)
@@ -30,8 +32,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One run in numbers. Times in seconds; `cost` in US dollars of the requests whose price is known; `shares` of
-    the served requests by deployment id."""
+    """One run in numbers. Times in seconds; `cost` in US dollars of the requests whose price is known; `hedges` are the
+    copies sent, `hedges_won` those that served; `shares` of the served requests by deployment id."""
 
     requests: int
     served: int
@@ -47,6 +49,8 @@ class Figures:
     retried_requests: int
     retries_denied: int
     fallbacks: int
+    hedges: int
+    hedges_won: int
     attempts_per_request: float
     cost: float
     unpriced: int
@@ -76,6 +80,8 @@ def figures(tally: Tally, requests: int, duration: float) -> Figures:
         retried_requests=tally.retried,
         retries_denied=tally.retries_denied,
         fallbacks=tally.fallbacks,
+        hedges=tally.hedges,
+        hedges_won=tally.hedges_won,
         attempts_per_request=tally.attempts / requests if requests else 0.0,
         cost=tally.cost,
         unpriced=tally.unpriced,

@@ -11,7 +11,7 @@ from router.core.simulator.model import MachineModel, Outage, OutageKind, Scenar
 from router.core.simulator.replica import exchange
 from router.core.simulator.simulation import Setting, simulate
 from router.core.simulator.tally import percentile
-from router.core.types import Prices
+from router.core.types import HedgingPolicy, Prices
 from router.simulate.replica import MemoryReplica
 from tests.core.making import deployment
 from tests.core.simulator.stage import PLAIN, catalogue, every, run
@@ -186,6 +186,52 @@ def test_replicas_know_how_many_they_are_and_how_old_their_news_is() -> None:
     replicas = [MemoryReplica(catalogue(deployment("a")), lambda: 7.0) for _ in range(3)]
     exchange(replicas, 1)
     assert [(one.view().live, one.view().heard_at) for one in replicas[1:]] == [(3, 7.0), (1, float("-inf"))]
+
+
+WIDE = replace(QUICK, slots=64, jitter=0.1)
+STALLING = {
+    "a": replace(WIDE, slow_downs=tuple(SlowDown(at, at + 1.0, 40.0) for at in range(20, 200, 15))),
+    "b": WIDE,
+    "c": WIDE,
+}
+"""One second in 15 `a` is slow, which meets one request in 45 that is not told of it."""
+
+
+def test_hedging_takes_off_the_tail_within_its_budget() -> None:
+    trace = every(0.05, 4000)
+    without = run(trace, STALLING, strategy="round-robin")
+    hedged = run(trace, STALLING, strategy="round-robin", hedging=HedgingPolicy())
+    assert (without.hedges, without.hedges_won) == (0, 0)
+    assert 0 < hedged.hedges_won <= hedged.hedges <= 0.05 * len(trace)
+    assert (hedged.failures, hedged.retries) == (0, 0), "a copy is no retry"
+    assert hedged.attempts_per_request == pytest.approx(1.0 + hedged.hedges / len(trace))
+    assert hedged.first_token_p99 < 0.7 * without.first_token_p99
+
+
+def test_a_hedge_leaves_no_lease_and_no_job_behind_and_the_prompt_of_the_slower_is_paid_for() -> None:
+    opened: list[MemoryReplica] = []
+
+    def open_replica(*given: object) -> MemoryReplica:
+        opened.append(MemoryReplica(*given))  # type: ignore[arg-type]
+        return opened[-1]
+
+    prices = Prices(0.01, 0.0)
+    served = catalogue(*(deployment(name, prices=prices) for name in STALLING), hedging=HedgingPolicy())
+    told = simulate(every(0.05, 2000), served, Scenario(PLAIN, STALLING), open_replica)
+    assert told.hedges > 0
+    assert told.cost == pytest.approx(0.01 * 100 * (2000 + told.hedges))
+    assert [(load.in_flight, load.outstanding, load.backlog.waiting) for load in opened[0].loads().values()] == (
+        [(0, 0, 0)] * 3
+    )
+
+
+def test_whole_replies_are_not_hedged() -> None:
+    assert run(every(0.05, 1500, stream=False), STALLING, hedging=HedgingPolicy()).hedges == 0
+
+
+def test_the_oracle_retries_and_needs_no_copy() -> None:
+    down = {"a": replace(QUICK, slots=64), "b": replace(QUICK, slots=64, rpm=60)}
+    assert run(every(0.02, 1000), down, strategy="oracle", hedging=HedgingPolicy()).failures == 0
 
 
 def test_the_oracle_sees_who_will_be_free_first_and_obeys_the_filters() -> None:
