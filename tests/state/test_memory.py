@@ -452,6 +452,11 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(RuntimeError):
             self.world.store.settle(lease, outcome)
 
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def let_in(self, data: st.DataObject) -> None:
+        data.draw(st.sampled_from(self.leases)).let_in(self.world.clock.now)
+
     @rule(seconds=st.floats(0.0, 70.0))
     def wait(self, seconds: float) -> None:
         self.world.clock.advance(seconds)
@@ -472,6 +477,18 @@ class StoreMachine(RuleBasedStateMachine):
             trials = [lease for lease in self.leases if lease.trial and lease.deployment.backend == place.backend]
             assert len(trials) <= 1
             assert self.world.load(place.id).breaker.trial == bool(trials)
+
+    @invariant()
+    def a_key_on_trial_is_somebodys(self) -> None:
+        now = self.world.clock.now
+        for place in self.places:
+            for index, key in enumerate(self.world.load(place.id).keys):
+                holders = [
+                    lease for lease in self.leases
+                    if lease.load is self.world.load(place.id) and lease.key_index == index
+                    and lease.key_trial == key.until > now
+                ]  # fmt: skip
+                assert len(holders) == (key.trials > 0 and key.until > now)
 
     @invariant()
     def nothing_rests_for_longer_than_the_longest_cooldown(self) -> None:
