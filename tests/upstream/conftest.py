@@ -1,4 +1,4 @@
-"""Real servers: nginx as a subprocess, and certificates of our own making."""
+"""Real servers: nginx and HAProxy as subprocesses, and certificates of our own making."""
 
 from __future__ import annotations
 
@@ -77,6 +77,7 @@ class Nginx:
 
 
 LARGE = b"0123456789abcdef" * 65536  # 1 MiB
+EVENTS = b"".join(b"data: %d\n\n" % i for i in range(1000)) + b"data: [DONE]\n\n"
 
 SERVERS = {
     "plain": "",
@@ -93,6 +94,7 @@ SERVERS = {
 
 LOCATIONS = """
     location = /small { return 200 "small"; }
+    location = /taken { proxy_pass http://127.0.0.1:PLAIN/small; }
     location = /empty { return 200; }
     location = /nothing { return 204; }
     location = /slow_down { add_header retry-after 7 always; return 429 "slow down"; }
@@ -119,15 +121,19 @@ def free_ports(count: int) -> list[int]:
 def nginx(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[Nginx]:
     folder = tmp_path_factory.mktemp("nginx")
     (folder / "large").write_bytes(LARGE)
-    (folder / "events").write_bytes(b"".join(b"data: %d\n\n" % i for i in range(1000)) + b"data: [DONE]\n\n")
+    (folder / "events").write_bytes(EVENTS)
     for file in certificates.folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     ports = dict(zip([*SERVERS, "status"], free_ports(len(SERVERS) + 1), strict=True))
     kinds = {name: "ssl" if name.startswith("tls") else "" for name in SERVERS}
-    servers = "".join(
-        f"server {{ listen 127.0.0.1:{ports[name]} {kinds[name]}; {settings} {LOCATIONS} }}\n"
-        for name, settings in SERVERS.items()
-    ).replace("alias ", f"alias {folder}/")
+    servers = (
+        "".join(
+            f"server {{ listen 127.0.0.1:{ports[name]} {kinds[name]}; {settings} {LOCATIONS} }}\n"
+            for name, settings in SERVERS.items()
+        )
+        .replace("alias ", f"alias {folder}/")
+        .replace("PLAIN", str(ports["plain"]))
+    )
     (folder / "nginx.conf").write_text(f"""
         daemon off; master_process off; pid nginx.pid; error_log stderr warn;
         events {{ worker_connections 512; }}
@@ -157,3 +163,74 @@ def nginx(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) 
     finally:
         process.terminate()
         process.wait(10)
+
+
+FRONTS = ("plain", "tls", "impatient", "closing", "refusing", "down")
+
+
+@pytest.fixture(scope="session")
+def haproxy(tmp_path_factory: pytest.TempPathFactory, nginx: Nginx, certificates: Certificates) -> Iterator[Nginx]:
+    """Its ports by name, in the shape of nginx'."""
+    folder = tmp_path_factory.mktemp("haproxy")
+    ports = dict(zip(FRONTS, free_ports(len(FRONTS)), strict=True))
+    pem = "".join(Path(certificates.path(name)).read_text() for name in ("server.pem", "server.key"))
+    (folder / "server.pem").write_text(pem)
+    nowhere = free_ports(1)[0]
+    (folder / "haproxy.cfg").write_text(f"""
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 20s
+    timeout server 20s
+    timeout http-keep-alive 20s
+frontend plain
+    bind 127.0.0.1:{ports["plain"]}
+    default_backend nginx
+frontend tls
+    bind 127.0.0.1:{ports["tls"]} ssl crt {folder}/server.pem
+    default_backend nginx
+frontend impatient
+    bind 127.0.0.1:{ports["impatient"]}
+    timeout http-keep-alive 700ms
+    http-request return status 200 content-type application/json string "own"
+frontend closing
+    bind 127.0.0.1:{ports["closing"]}
+    option httpclose
+    default_backend nginx
+frontend refusing
+    bind 127.0.0.1:{ports["refusing"]}
+    http-request deny deny_status 429
+frontend down
+    bind 127.0.0.1:{ports["down"]}
+    default_backend nowhere
+backend nginx
+    server nginx 127.0.0.1:{nginx.ports["plain"]}
+backend nowhere
+    server nowhere 127.0.0.1:{nowhere}
+    retries 0
+""")
+    with (folder / "output").open("wb") as output:
+        command = ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    server = Nginx(folder, ports)
+    try:
+        for _ in range(500):
+            if answers(server):
+                break
+            assert process.poll() is None, (folder / "output").read_text()
+            time.sleep(0.01)
+        else:
+            pytest.fail("HAProxy does not answer: " + (folder / "output").read_text())
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def answers(server: Nginx) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", server.ports["refusing"])) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return sock.recv(12).endswith(b"429")
+    except ConnectionError:
+        return False

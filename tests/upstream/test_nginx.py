@@ -1,34 +1,17 @@
-"""Against a real nginx."""
+"""Against a real nginx: what is told by its counters, and its TLS. The rest is in `test_real_servers.py`."""
 
 from __future__ import annotations
-
-import asyncio
 
 import pytest
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
-from router.dialects.base import Origin, WireRequest
-from router.upstream.base import UpstreamResponse
 from router.upstream.client import HttpUpstream
 from router.upstream.framing import Limits
-from tests.upstream.conftest import LARGE, Certificates, Nginx
-from tests.upstream.scripted import DEPLOYMENT, timing, whole
+from tests.upstream.asking import fetch, post
+from tests.upstream.conftest import EVENTS, LARGE, Certificates, Nginx
 
 pytestmark = pytest.mark.both_loops
-
-EVENTS = b"".join(b"data: %d\n\n" % i for i in range(1000)) + b"data: [DONE]\n\n"
-
-
-def post(port: int, path: str, body: bytes = b"{}", host: str = "127.0.0.1", tls: TLS | None = None) -> WireRequest:
-    head = f"POST {path} HTTP/1.1\r\nhost: upstream.test\r\ncontent-length: {len(body)}\r\n\r\n"
-    origin = Origin("http", host, port) if tls is None else Origin("https", host, port, tls)
-    return WireRequest(origin, head.encode(), body, DEPLOYMENT)
-
-
-async def fetch(upstream: HttpUpstream, wire: WireRequest) -> tuple[UpstreamResponse, bytes]:
-    response = await upstream.send(wire, timing(20))
-    return response, await whole(response)
 
 
 async def test_a_hundred_requests_share_one_connection(nginx: Nginx) -> None:
@@ -42,40 +25,6 @@ async def test_a_hundred_requests_share_one_connection(nginx: Nginx) -> None:
     await upstream.close()
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "body", "reusable"),
-    [
-        ("/small", 200, b"small", True),
-        ("/empty", 200, b"", True),
-        ("/nothing", 204, b"", True),
-        ("/slow_down", 429, b"slow down", True),
-        ("/large", 200, LARGE, True),
-        ("/chunked", 200, LARGE, True),
-        ("/until_close", 200, LARGE, False),
-        ("/events", 200, EVENTS, True),
-        ("/missing", 404, None, True),
-    ],
-)
-@pytest.mark.parametrize("tls", [False, True])
-async def test_every_kind_of_reply(
-    nginx: Nginx, certificates: Certificates, path: str, status: int, body: bytes | None, reusable: bool, tls: bool
-) -> None:
-    upstream = HttpUpstream()
-    if tls:
-        wire = post(nginx.ports["tls"], path, tls=certificates.trusting)
-    else:
-        wire = post(nginx.ports["plain"], path)
-    for _ in range(3):
-        response, received = await fetch(upstream, wire)
-        assert response.status == status
-        assert body is None or received == body
-        assert (b"transfer-encoding" in response.headers) == (path in ("/chunked", "/events"))
-        unsized = ("/chunked", "/events", "/until_close", "/nothing")
-        assert (b"content-length" in response.headers) == (path not in unsized)
-    assert upstream.counters.opened == (1 if reusable else 3)
-    await upstream.close()
-
-
 @pytest.mark.parametrize("name", ["no_keepalive", "three_requests"])
 async def test_connection_close_is_honoured(nginx: Nginx, name: str) -> None:
     upstream = HttpUpstream()
@@ -85,19 +34,6 @@ async def test_connection_close_is_honoured(nginx: Nginx, name: str) -> None:
             assert received == body
     assert upstream.counters.opened == (27 if name == "no_keepalive" else 9)
     assert upstream.counters.replaced == 0
-    await upstream.close()
-
-
-async def test_many_at_once(nginx: Nginx) -> None:
-    upstream = HttpUpstream()
-
-    async def several() -> None:
-        for path, body in (("/small", b"small"), ("/chunked", LARGE), ("/events", EVENTS)) * 3:
-            _, received = await fetch(upstream, post(nginx.ports["plain"], path))
-            assert received == body
-
-    await asyncio.gather(*(several() for _ in range(20)))
-    assert upstream.counters.opened <= 20
     await upstream.close()
 
 

@@ -15,9 +15,9 @@ from router.core.errors import UpstreamFailure
 from router.core.types import TLS
 from router.upstream.client import HttpUpstream
 from router.upstream.tls import Contexts, tls_context
+from tests.upstream.asking import post
 from tests.upstream.conftest import Certificates, Nginx
 from tests.upstream.scripted import timing, whole
-from tests.upstream.test_nginx import post
 
 ROUTER = Path(__file__).parent.parent.parent / "router"
 
