@@ -296,7 +296,7 @@ def sharing_of(
     soonest = None if url else LOCAL_TRADES_APART
     sharing = Sharing(token_hex(8), store, medium, observe, clock, rng, state.sync_interval, soonest)
     if url:
-        store.strict = StrictLimits(RedisExact(connect_to, state.namespace), lambda: sharing.degraded)
+        store.strict = StrictLimits(RedisExact(connect_to, state.namespace), lambda: sharing.degraded, clock)
     for kind in HEARS:
         observe.on(kind, sharing.outbox)
     return sharing

@@ -50,8 +50,8 @@ class Limit(Section, json_schema_extra=_int_or_mapping):
     strict: Switch = False
     """Ask Redis on every request, for the few limits that must be exact. Without Redis it changes nothing."""
     unavailable: Literal["open", "closed"] = "open"
-    """Where `strict` and Redis does not answer within 20 ms. `open`: the limit is kept as if it were not strict;
-    `closed`: 503."""
+    """Where `strict` and Redis does not answer within 20 ms. `open`: no more than this replica's part of what is known
+    to be left; `closed`: 503."""
 
     @model_validator(mode="before")
     @classmethod

@@ -94,6 +94,12 @@ class Reservation:
             unsent = usage is None and spent is Spent.NOTHING
             self.corrected(-1 if unsent else 0, over)
 
+    def beyond(self, limits: Limits, now: float) -> Shortage | None:
+        """Which strict limit it may be beyond, as far as that can be known without asking; None where it is within the
+        replica's part of all."""
+        meter = self._meter
+        return None if meter.part is None else meter.part.beyond(meter, limits, now)
+
 
 class Admission(NamedTuple):
     """Whether a request may go on: with a `reservation`, or not for another `wait` seconds for want of `short`.

@@ -1,10 +1,10 @@
 """A replica's part of limits that several replicas keep together.
 
 Each replica hears now and then (a trade) what the others have used. Until it hears again it takes at most its part of
-what was free then: headroom / live, or one request where that is less, so that a limit is passed by one request for
-each replica. What a replica may yet take it claims, while it is asked for any: the others count that as used, or
-whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has taken as soon
-as half of its part is gone. While nobody can be heard, each keeps to limit / live.
+what was free then: headroom / (2 · live), or one request where that is less, so that a limit may be passed by one
+request for each replica. What a replica may yet take it claims, while it is asked for any: the others count that as
+used, or whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has
+taken as soon as half of its part is gone. While nobody can be heard, each keeps to limit / live.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TRADE = 0.1
 """Seconds to name where the siblings' part is in the way: by then there is news."""
 
+KEPT_BACK = 30
+"""Of a strict limit one in so many is not given out without asking: two seconds of the minute."""
+
 _NOT_STRICT = Strict()
 
 
@@ -32,7 +35,7 @@ class Part:
 
     __slots__ = (
         "_claimed_requests", "_claimed_tokens", "_half_in_flight", "_half_requests", "_half_tokens", "alone",
-        "in_flight", "live", "news", "own_in_flight", "own_requests", "own_tokens", "requests", "tokens",
+        "in_flight", "live", "news", "own_in_flight", "own_requests", "own_tokens", "requests", "tokens", "traded_at",
     )  # fmt: skip
 
     def __init__(self, live: int, *, alone: bool, news: Callable[[], None] | None = None) -> None:
@@ -45,6 +48,7 @@ class Part:
         self.own_requests = 0
         self.own_tokens = 0
         self.own_in_flight = 0
+        self.traded_at = float("-inf")
         self.news = news
         self._half_in_flight = self._half_requests = self._half_tokens = sys.maxsize
         self._claimed_requests = self._claimed_tokens = 0
@@ -53,6 +57,7 @@ class Part:
         """News from the siblings."""
         self.live = live
         self.alone = False
+        self.traded_at = now
         self.requests = requests
         self.tokens = tokens
         self.in_flight = in_flight
@@ -106,6 +111,30 @@ class Part:
             ):
                 self.news()
 
+    def beyond(self, meter: Meter, limits: Limits, now: float) -> Shortage | None:
+        """Which strict limit there may be no room in for what is reserved already. This replica's part of what was left
+        at the last trade is sure to be its own, but for what counts at other moments where the exact count is kept."""
+        strict = limits.strict or _NOT_STRICT
+        window, limit = meter.requests, limits.rpm if strict.rpm else None
+        if window is not None and limit is not None:
+            self._claimed_requests = sure = self._sure(limit, self.own_requests, self.requests, now)
+            if window.total(now) > sure:
+                return "rpm"
+        window, limit = meter.tokens, limits.tpm if strict.tpm else None
+        if window is not None and limit is not None:
+            self._claimed_tokens = sure = self._sure(limit, self.own_tokens, self.tokens, now)
+            if window.total(now) > sure:
+                return "tpm"
+        return None
+
+    def _sure(self, limit: int, own: int, theirs: int, now: float) -> int:
+        limit -= limit // KEPT_BACK
+        share = limit // self.live
+        if self.alone and now - self.traded_at >= SECONDS:  # what they had used by then is over
+            return share
+        part = own + max(limit - own - theirs, 0) // self._parts()
+        return min(part, share) if self.alone else part
+
     def frees_at(self, meter: Meter, limits: Limits, now: float, tokens: int) -> float:
         """When a request of `tokens` might be within the limits on minutes: a guess, as the siblings' use is theirs."""
         moment = now
@@ -127,7 +156,12 @@ class Part:
         if self.alone:
             return max(limit // self.live, 1)
         headroom = limit - own - theirs
-        return own + (headroom if whole or headroom <= 0 else max(headroom // self.live, 1))
+        return own + (headroom if whole or headroom <= 0 else max(headroom // self._parts(), 1))
+
+    def _parts(self) -> int:
+        """How many parts the headroom is divided into. Half of it is not given out: what the others have been given
+        since they last told of it is not known here, and would be given out again."""
+        return 1 if self.live == 1 else 2 * self.live
 
     def _has_room(self, window: Window, now: float, tokens: int, limit: int, cap: int) -> bool:
         """One request may take all of the headroom, if it is the first since the last trade: large ones would never

@@ -12,7 +12,7 @@ from router.core.events import Finished
 from router.core.limits import Admission, Reservation, Spent
 from router.core.types import Budget, LimitSubject, ModelGroup, RouteRequest
 from router.state.base import StateStore
-from router.state.strict import Refusal
+from router.state.books import Refusal
 
 KEY = "key:"
 """What the subjects of clients' keys are named by, besides the key's own name."""

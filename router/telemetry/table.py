@@ -120,8 +120,8 @@ TABLE: Mapping[str, Sequence[Row]] = MappingProxyType({
                merge="max"),
         _gauge("router_state_replicas", "Replicas that share the picture, the most of the last minute.",
                unit="replicas", merge="max"),
-        _counter("router_state_strict_total", "Requests with a strict limit; outcome is admitted, refused, or open or "
-                 "closed where Redis did not answer in time.", "outcome"),
+        _counter("router_state_strict_total", "Requests with a strict limit; outcome is admitted, refused, or, where "
+                 "Redis did not answer in time, open, refused_late or closed.", "outcome"),
         _counter("router_state_failures_total", "Exchanges with the other replicas that failed.", "reason"),
     ),
     "Queue": (

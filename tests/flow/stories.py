@@ -20,7 +20,8 @@ from router.core.types import Deployment, Estimate, RouteRequest
 from router.dialects.base import InferenceRequest, WireRequest
 from router.dialects.openai import OpenAIDialect
 from router.flow.runner import Runner
-from router.state.strict import Exact, StrictLimits
+from router.state.books import Exact
+from router.state.strict import StrictLimits
 from tests.flow.behaviours import script_for
 from tests.flow.interruption import interrupted
 from tests.flow.recording import CLIENT, Client, RecordingExchange, WatchedStore
@@ -127,7 +128,7 @@ async def _play(story: Story) -> Played:
     for candidate in store.candidates():
         if candidate.deployment.model_name in store.view().hedges:
             candidate.load.succeeded_at = loop.time()
-    store.strict = None if story.exact is None else StrictLimits(story.exact, lambda: False)
+    store.strict = None if story.exact is None else StrictLimits(story.exact, lambda: False, loop.time)
     upstream = ScriptedUpstream(Behaviours(story), story.early)
     runner = Runner(
         {"openai": OpenAIDialect()},

@@ -8,8 +8,8 @@ import pytest
 
 from router.core.catalogue import Catalogue
 from router.core.types import Deployment, Limits, ModelGroup, RoutingPolicy, Strict
+from router.state.books import Booked, Refusal
 from router.state.exchange import MediumError
-from router.state.strict import Booked, Refusal
 from tests.flow.promises import (
     assert_all_kept,
     i1_every_lease_is_settled_exactly_once_and_in_flight_returns_to_zero,
@@ -39,6 +39,9 @@ class Counter:
         return Booked(1)
 
     async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None: ...
+    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
+        return Booked(1)
+
     async def close(self) -> None: ...
 
 

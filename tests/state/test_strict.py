@@ -2,18 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import fakeredis
 import pytest
 
 from router.core.limits import Meter, Reservation, Spent
+from router.core.part import Part
 from router.core.redis_address import parse_redis_url
-from router.core.types import Limits, Strict, Usage
+from router.core.types import Estimate, Limits, LimitSubject, Strict, Usage
+from router.state.books import Booked, Refusal
+from router.state.exchange import MediumError
 from router.state.redis.client import connect
 from router.state.redis.exact import RedisExact
-from router.state.strict import Refusal, StrictLimits
+from router.state.strict import StrictLimits
+from tests.core.making import FakeClock, group, tier
 from tests.state.redis_servers import RedisServer, redis_server
+from tests.state.replicas import LedgerMedium, Replica, trade_all
+from tests.state.slow_way import slow_way
 
 OPEN = Limits(rpm=10, tpm=1000, strict=Strict(rpm=True, tpm=True))
 CLOSED = Limits(rpm=10, tpm=1000, strict=Strict(rpm=True, tpm=True, closed=True))
@@ -79,7 +86,7 @@ async def test_only_what_is_strict_is_asked_for(exact: RedisExact) -> None:
 
 
 async def test_what_was_not_used_comes_back(exact: RedisExact) -> None:
-    strict = StrictLimits(exact, lambda: False)
+    strict = StrictLimits(exact, lambda: False, time.monotonic)
     telling = asyncio.ensure_future(strict.run())
     unsent, short = reservation(400), reservation(600)
     assert await patient(strict, OPEN, unsent) is None
@@ -102,9 +109,11 @@ async def test_what_was_not_used_comes_back(exact: RedisExact) -> None:
 async def test_a_redis_that_hangs_costs_twenty_milliseconds_and_the_configured_side(
     server: RedisServer, limits: Limits
 ) -> None:
+    with server.admin() as admin:
+        admin.flushall()
     address = parse_redis_url(server.url)
     exact = RedisExact(lambda: connect(address), "router")
-    strict = StrictLimits(exact, lambda: False)
+    strict = StrictLimits(exact, lambda: False, time.monotonic)
     await patient(strict, limits, reservation())
     server.hang()
     try:
@@ -127,6 +136,213 @@ async def test_while_nobody_can_be_heard_nobody_is_asked(server: RedisServer) ->
         async def correct(self, *_: object) -> None: ...
         async def close(self) -> None: ...
 
-    strict = StrictLimits(Unasked(), lambda: True)
+        async def book(self, *_: object) -> Booked:
+            raise AssertionError
+
+    strict = StrictLimits(Unasked(), lambda: True, time.monotonic)
     assert await strict.take("a", OPEN, reservation()) is None
     assert await strict.take("a", CLOSED, reservation()) == Refusal(None, 1.0)
+
+
+class Late:
+    """A counter whose answers come when they are told to."""
+
+    def __init__(self) -> None:
+        self.answers: list[asyncio.Future[Booked | Refusal]] = []
+        self.told: list[tuple[object, ...]] = []
+        self.reachable = True
+
+    async def take(self, subject: str, limits: Limits, tokens: int) -> Booked | Refusal:
+        answer: asyncio.Future[Booked | Refusal] = asyncio.get_running_loop().create_future()
+        self.answers.append(answer)
+        return await answer
+
+    async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
+        self.told.append(("correct", booked.second, requests, tokens))
+
+    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
+        if not self.reachable:
+            raise MediumError("unreachable")
+        self.told.append(("book", age, requests, tokens))
+        return Booked(1000 - age)
+
+    async def close(self) -> None: ...
+
+
+class Shared:
+    """A meter that `live` replicas share, which have used `theirs` requests and no tokens."""
+
+    def __init__(self, live: int, theirs: int = 0) -> None:
+        self.clock = FakeClock()
+        self.part = Part(live, alone=False)
+        self.meter = Meter(self.part)
+        self.meter.cover(OPEN)
+        self.part.traded(self.meter, self.clock.now, live, theirs, 0, 0)
+
+    def reserve(self) -> Reservation:
+        return self.meter.reserve(self.clock.now, 1)
+
+
+class RealClock(FakeClock):
+    def __call__(self) -> float:
+        self.now = time.monotonic()
+        return self.now
+
+
+@asynccontextmanager
+async def telling(strict: StrictLimits) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(strict.run())
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def take_late(strict: StrictLimits, shared: Shared, limits: Limits = OPEN) -> tuple[Reservation, Refusal | None]:
+    held = shared.reserve()
+    refusal = await strict.take("a", limits, held)
+    if refusal is not None:
+        held.settle(Spent.NOTHING, None)
+    return held, refusal
+
+
+@pytest.mark.parametrize(("live", "theirs", "admitted"), [(1, 0, 10), (2, 0, 2), (2, 6, 1), (2, 9, 0), (4, 10, 0)])
+async def test_late_answers_let_through_no_more_than_the_replicas_part_of_what_was_left(
+    live: int, theirs: int, admitted: int
+) -> None:
+    late, shared = Late(), Shared(live, theirs)
+    strict = StrictLimits(late, lambda: False, shared.clock)
+    taken = [(await take_late(strict, shared))[1] for _ in range(12)]
+    assert taken.count(None) == admitted
+    assert {each.short for each in taken if each is not None} <= {"rpm"}
+    assert strict.outcomes == {
+        "admitted": 0, "refused": 0, "open": admitted, "refused_late": 12 - admitted, "closed": 0,
+    }  # fmt: skip
+
+
+async def test_once_the_counter_has_said_that_it_is_full_late_answers_let_nobody_through() -> None:
+    late, shared = Late(), Shared(1)
+    strict = StrictLimits(late, lambda: False, shared.clock)
+    assert (await take_late(strict, shared))[1] is None
+    late.answers[0].set_result(Refusal("rpm", 30.0))
+    await asyncio.sleep(0)
+    assert (await take_late(strict, shared))[1] == Refusal("rpm", 30.0)
+    shared.clock.advance(30.0)
+    assert (await take_late(strict, shared))[1] is None
+
+
+async def test_a_late_booking_of_who_was_let_through_stands_and_is_corrected() -> None:
+    late, shared = Late(), Shared(1)
+    strict = StrictLimits(late, lambda: False, shared.clock)
+    async with telling(strict):
+        before, _ = await take_late(strict, shared)
+        before.settle(Spent.ESTIMATE, Usage(3, 4))  # it is over before the answer comes
+        after, _ = await take_late(strict, shared)
+        for answer in late.answers:
+            answer.set_result(Booked(7))
+        await asyncio.sleep(0.01)
+        after.settle(Spent.ESTIMATE, Usage(1, 1))
+        await asyncio.sleep(0.01)
+        assert late.told == [("correct", 7, 0, 6), ("correct", 7, 0, 1)]
+
+
+@pytest.mark.parametrize("limits", [OPEN, CLOSED])
+async def test_a_late_booking_of_who_was_refused_is_given_back(limits: Limits) -> None:
+    late, shared = Late(), Shared(1, 10)
+    strict = StrictLimits(late, lambda: False, shared.clock)
+    async with telling(strict):
+        assert (await take_late(strict, shared, limits))[1] is not None
+        late.answers[0].set_result(Booked(7))
+        await asyncio.sleep(0.01)
+        assert late.told == [("correct", 7, -1, -1)]
+
+
+async def test_a_late_booking_of_who_has_gone_away_is_given_back() -> None:
+    late, shared = Late(), Shared(1)
+    strict = StrictLimits(late, lambda: False, shared.clock)
+    async with telling(strict):
+        asking = asyncio.ensure_future(strict.take("a", OPEN, shared.reserve()))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait([asking])
+        late.answers[0].set_result(Booked(7))
+        await asyncio.sleep(0.01)
+        assert late.told == [("correct", 7, -1, -1)]
+
+
+async def test_who_was_let_through_unbooked_is_booked_once_the_counter_can_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("router.state.books.AGAIN", 0.001)
+    late, shared = Late(), Shared(1)
+    gone = True
+    strict = StrictLimits(late, lambda: gone, shared.clock)
+    late.reachable = False
+    async with telling(strict):
+        for _ in range(2):
+            held, refusal = await take_late(strict, shared)
+            assert refusal is None
+        shared.clock.advance(58.5)
+        await take_late(strict, shared)
+        shared.clock.advance(1.0)
+        held.settle(Spent.ESTIMATE, Usage(5, 5))
+        await asyncio.sleep(0.01)
+        late.reachable = True
+        await asyncio.sleep(0.05)
+        assert late.told == [("book", 59, 2, 11), ("book", 1, 1, 1)]
+
+
+async def test_what_was_let_through_a_minute_ago_is_not_booked_any_more() -> None:
+    late, shared = Late(), Shared(1)
+    strict = StrictLimits(late, lambda: True, shared.clock)
+    await take_late(strict, shared)
+    shared.clock.advance(60.0)
+    await take_late(strict, shared)
+    async with telling(strict):
+        await asyncio.sleep(0.01)
+    assert late.told == [("book", 0, 1, 1)]
+
+
+@pytest.mark.parametrize("wavering", [False, True])
+async def test_a_slow_redis_lets_no_more_through_than_the_limit(server: RedisServer, wavering: bool) -> None:
+    """Two replicas, of whose answers a third come in time, or none, and which are asked for far more than the limit."""
+    limits = Limits(rpm=60, strict=Strict(rpm=True))
+    key = LimitSubject("key:team", limits)
+    with server.admin() as admin:
+        admin.flushall()
+    clock = RealClock()
+    medium = LedgerMedium(clock)
+    async with slow_way(server.port) as way:
+        address = parse_redis_url(f"redis://127.0.0.1:{way.port}")
+        replicas = [Replica(f"r{place}", clock, medium, group(tier("a"))) for place in range(2)]
+        for replica in replicas:
+            exact = RedisExact(lambda: connect(address), "router")
+            replica.store.strict = StrictLimits(exact, lambda: False, clock)
+        await trade_all(replicas, 2)
+        admitted = 0
+
+        async def ask(replica: Replica) -> None:
+            nonlocal admitted
+            held = replica.store.admit(key, Estimate(1, 0)).reservation
+            if held is None:
+                return
+            assert replica.store.strict is not None
+            if await replica.store.strict.take(key.name, limits, held) is None:
+                admitted += 1
+            else:
+                held.settle(Spent.NOTHING, None)
+
+        running = [asyncio.ensure_future(each.store.strict.run()) for each in replicas if each.store.strict is not None]
+        asking: list[asyncio.Task[None]] = []
+        for turn in range(150):
+            way.delay = 0.0 if wavering and turn % 3 == 0 else 0.06
+            asking += [asyncio.ensure_future(ask(each)) for each in replicas for _ in range(2)]
+            if turn % 10 == 0:
+                await trade_all(replicas)
+            await asyncio.sleep(0.01)
+        await asyncio.gather(*asking)
+        late = sum(each.store.strict.outcomes["open"] for each in replicas if each.store.strict is not None)
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+    assert late > 0, "or nothing has been shown"
+    assert 30 <= admitted <= 60

@@ -8,22 +8,23 @@ from redis import exceptions as errors
 
 from router.core.quota import Shortage
 from router.core.types import Limits
+from router.state.books import Booked, Refusal
 from router.state.redis.client import Client, close
 from router.state.redis.medium import LAYOUT, Script, medium_error
-from router.state.strict import Booked, Refusal
 
 _SHORT: tuple[Shortage, Shortage] = ("rpm", "tpm")
 _NONE = -1
 
 
 class RedisExact:
-    """A connection whose answer did not come in time is not used again; the others go on."""
+    """Each request has a connection to itself until it is answered."""
 
     def __init__(self, connect: Callable[[], Client], namespace: str) -> None:
         self._client = connect()
         self._prefix = f"{{{namespace}}}:{LAYOUT}:strict:"
         self._take = Script("strict.lua")
         self._correct = Script("correct.lua")
+        self._book = Script("book.lua")
 
     async def take(self, subject: str, limits: Limits, tokens: int) -> Booked | Refusal:
         strict = limits.strict
@@ -39,6 +40,12 @@ class RedisExact:
     async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
         try:
             await self._correct.call(self._client, [self._prefix + subject], booked.second, requests, tokens)
+        except (errors.RedisError, OSError) as error:
+            raise medium_error(error) from error
+
+    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
+        try:
+            return Booked(await self._book.call(self._client, [self._prefix + subject], age, requests, tokens))
         except (errors.RedisError, OSError) as error:
             raise medium_error(error) from error
 

@@ -1,0 +1,11 @@
+-- Books what was let through without an answer, whether or not there is room for it.
+--
+-- KEYS: strict:SUBJECT
+-- ARGV: how many seconds ago it was, requests, tokens
+-- Returns the second it is booked in.
+
+local second = tonumber(redis.call('TIME')[1]) - tonumber(ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'r' .. second, ARGV[2])
+redis.call('HINCRBY', KEYS[1], 't' .. second, ARGV[3])
+redis.call('PEXPIRE', KEYS[1], 62000)
+return second
