@@ -64,7 +64,7 @@ class Connection(Channel):
         self.exchanges += 1
         self._busy = True
         self._waiter = waiter
-        self._reader.expect()
+        self._reader.expect(wire.head.startswith(b"HEAD "))
         self._watch.begin(timing)
         self.write(wire)
         return waiter

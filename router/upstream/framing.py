@@ -51,6 +51,7 @@ class ResponseReader:
     """
 
     __slots__ = (
+        "_bodiless",
         "_execute",
         "_in_chunk",
         "_interim_seen",
@@ -85,6 +86,7 @@ class ResponseReader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._bodiless = False
         self.parts: list[bytes] = []
         self._reason: list[bytes] = []
         # One permit per response expected: a message that begins without one stops the parser. Built-in methods as
@@ -102,9 +104,10 @@ class ResponseReader:
         self._keep_alive = parser.should_keep_alive
         self._reset()
 
-    def expect(self) -> None:
-        """Begin with a new response. The last one must be complete and `reusable`."""
+    def expect(self, bodiless: bool = False) -> None:
+        """Begin with a new response, which to a HEAD is `bodiless`. The last one must be complete and `reusable`."""
         self._reset()
+        self._bodiless = bodiless
         self._permits.append(None)
 
     def _reset(self) -> None:
@@ -175,6 +178,8 @@ class ResponseReader:
     def body(self) -> bytes:
         """The whole body, once complete. Raises Malformed where it is larger than allowed."""
         body = self.take()
+        if self._bodiless:
+            return b""
         if self._whole is not None:
             body = bytes(self._whole) + body
             self._whole = None
@@ -224,6 +229,10 @@ class ResponseReader:
             # No body, whatever the head says; but if it says something else, the server may go on to send one.
             self.reusable = coding is None and (length is None or int(length) == 0)
             length = None
+        elif self._bodiless:
+            if coding is not None or length != b"0":
+                self.complete, self.reusable = True, False  # the parser knows of no HEAD, and waits for a body
+            return
         elif coding is None and length is None:
             self.until_close = True
         if status < 300 and _is_stream(headers.get(b"content-type", b"")):

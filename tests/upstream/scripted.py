@@ -75,7 +75,7 @@ class ScriptedTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert self.ending is None, "a write on a closed connection"
         self.sent.append(bytes(data))
-        if data[:4] == b"POST" and self._scripts:
+        if data[:4] in (b"POST", b"HEAD") and self._scripts:
             self.say(*self._scripts.pop(0))
 
     def get_write_buffer_size(self) -> int:
@@ -167,7 +167,8 @@ def timing(
 
 
 class Listener:
-    """A sink that keeps what it hears. `end` resolves with the failure, or None, when the body ends."""
+    """A sink that keeps what it hears. `end` resolves with the failure, or None, when the body ends; who waits for
+    it and is cancelled hears no more."""
 
     def __init__(self) -> None:
         self.heard: list[bytes] = []
@@ -179,10 +180,14 @@ class Listener:
 
     def data(self, data: bytes) -> None:
         assert data, "a sink is not called for nothing"
+        if self.end.cancelled():
+            return
         assert not self.end.done(), "data after the end"
         self.heard.append(data)
 
     def closed(self, failure: UpstreamFailure | None) -> None:
+        if self.end.cancelled():
+            return
         assert not self.end.done(), "closed twice"
         self.end.set_result(failure)
 

@@ -125,6 +125,17 @@ async def test_every_kind_of_reply(server: Server, path: str, status: int, body:
     await upstream.close()
 
 
+async def test_a_reply_to_head_ends_with_its_head(server: Server) -> None:
+    upstream = HttpUpstream()
+    for path in ("/large", "/small", "/chunked", "/nothing", "/large"):
+        asked = server.post(path, b"")
+        response, body = await fetch(upstream, asked._replace(head=asked.head.replace(b"POST ", b"HEAD ", 1)))
+        assert (response.status, body) == (204 if path == "/nothing" else 200, b"")
+        _, body = await fetch(upstream, server.post("/small"))
+        assert body == b"small"
+    await upstream.close()
+
+
 async def test_many_at_once_share_as_many_connections_as_there_may_be(server: Server) -> None:
     upstream = HttpUpstream(max_open=7)
 
