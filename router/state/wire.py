@@ -14,7 +14,7 @@ _NOTHING = -1
 
 
 def batch_to_json(batch: Batch) -> tuple[bytes, bytes, bytes]:
-    """All but what is passed on as it is; what is failing; and what is used."""
+    """All but what is passed on as it is; what is failing; and what is used, as one flat list."""
     told: dict[str, Any] = {
         "sequence": batch.sequence,
         "turn": batch.turn,
@@ -28,7 +28,11 @@ def batch_to_json(batch: Batch) -> tuple[bytes, bytes, bytes]:
     if batch.ages is not None:
         told["ages"] = batch.ages
     failing = {backend: (_ms(open_for), _ms(age)) for backend, (open_for, age) in batch.failing.items()}
-    return orjson.dumps(told, default=_plain), orjson.dumps(failing), orjson.dumps(batch.uses, default=_plain)
+    uses: list[str | int] = []
+    for subject, use in batch.uses.items():
+        uses.append(subject)
+        uses.extend(use)
+    return orjson.dumps(told, default=_plain), orjson.dumps(failing), orjson.dumps(uses)
 
 
 def picture_from_json(text: bytes) -> Picture:
@@ -39,7 +43,7 @@ def picture_from_json(text: bytes) -> Picture:
         int(told["acknowledged"] or 0),
         bool(told["newcomer"]),
         int(told["live"]),
-        {subject: Use(*map(int, use)) for subject, use in told["uses"].items()},
+        _uses(told["uses"]),
         [cooldown_of(*each) for each in told["cooldowns"]],
         _seconds(told["openings"]),
         _seconds(told["recovered"]),
@@ -47,6 +51,12 @@ def picture_from_json(text: bytes) -> Picture:
         {backend: [_sample(*each) for each in samples] for backend, samples in told["samples"].items()},
         {name: float(total) for name, total in told["spent"].items()},
     )
+
+
+def _uses(flat: Iterable[Any]) -> dict[str, Use]:
+    each = iter(flat)
+    fours = zip(each, each, each, each, strict=True)
+    return {subject: Use(int(in_flight), int(requests), int(tokens)) for subject, in_flight, requests, tokens in fours}
 
 
 def place_of(cooldown: Cooldown) -> str:

@@ -345,7 +345,7 @@ async def test_what_was_written_before_the_clock_was_set_back_is_dropped(
         pytest.skip("its clock can not be set")
     later = round((time.time() + 3600.0) * 1000)
     with place.admin() as admin:
-        admin.hset("{router}:v1:replicas", "ghost", f'[{later},7,0,{{"a":[9000,0]}},{{"a":[50,1,1]}}]')
+        admin.hset("{router}:v1:replicas", "ghost", f'[{later},7,0,{{"a":[9000,0]}}]\n')
         admin.hset("{router}:v1:cooldowns", "a:0", f"{later} {later + 20_000} 0")
         admin.hset("{router}:v1:trials", "a", f"ghost {later + 3_000}")
         admin.hset("{router}:v1:recovered", "a", f"{later} ghost")

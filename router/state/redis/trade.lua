@@ -3,9 +3,10 @@
 -- the future was written before that clock was set back, and is dropped.
 --
 -- What is not needed for every trade, ages and samples, is kept by itself, so that most of the work is one decoding of
--- what each sibling uses.
+-- what each sibling uses: as one flat list, and in MessagePack, which takes a quarter of the time of a mapping in JSON.
 --
--- A replica's record is [at, turn, left, failing, uses], put together from the text it came as.
+-- A replica's record is [at, turn, left, failing] in JSON, a line feed, and what it uses: subject, requests under way,
+-- requests and tokens of the last minute, subject, …
 --
 -- KEYS: replicas, ages, samples, cooldowns, trials, recovered, spent, spent-at, spent-until, applied:REPLICA
 -- ARGV: replica, batch, what of it goes into the record (failing, uses), then in milliseconds: lease, minute, trial lease,
@@ -17,6 +18,11 @@ local lease, minute, trial_lease, trial_offer, kept =
 local DAY = 86400000
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+
+local pack, unpacked = cjson.encode, cjson.decode
+if cmsgpack then
+    pack, unpacked = cmsgpack.pack, cmsgpack.unpack
+end
 
 local function each(key)
     local flat, place = redis.call('HGETALL', key), -1
@@ -39,13 +45,15 @@ for name, text in each(KEYS[1]) do
     elseif name == me then
         newcomer, since, turn = 0, at, tonumber(last)
     else
-        local told = cjson.decode(text)
-        siblings[#siblings + 1] = { name = name, at = at, left = told[3] == 1, failing = told[4], uses = told[5] }
+        local line = string.find(text, '\n', 1, true)
+        local told = cjson.decode(string.sub(text, 1, line - 1))
+        local uses = unpacked(string.sub(text, line + 1))
+        siblings[#siblings + 1] = { name = name, at = at, left = told[3] == 1, failing = told[4], uses = uses }
     end
 end
 if batch.turn >= turn then
-    local record = string.format('[%d,%d,0,%s,%s]', now, batch.turn, ARGV[3], ARGV[4])
-    redis.call('HSET', KEYS[1], me, record)
+    local record = string.format('[%d,%d,0,%s]\n', now, batch.turn, ARGV[3])
+    redis.call('HSET', KEYS[1], me, record .. pack(cjson.decode(ARGV[4])))
     if batch.ages then
         redis.call('HSET', KEYS[2], me, cjson.encode({ now, batch.ages }))
     end
@@ -80,7 +88,7 @@ local function rest(record, total, aged_at, ages)
     return left + math.max(total - told, 0)
 end
 
-local live, uses, samples = 1, {}, {}
+local live, samples, all_in_flight, all_requests, all_tokens = 1, {}, {}, {}, {}
 for _, record in ipairs(siblings) do
     local lives, aged_at, ages = alive(record), now, {}
     if lives then
@@ -88,18 +96,29 @@ for _, record in ipairs(siblings) do
     else
         aged_at, ages = unpack(cjson.decode(redis.call('HGET', KEYS[2], record.name) or '[0, {}]'))
     end
-    for subject, use in pairs(record.uses) do
-        local in_flight, requests, tokens = use[1], use[2], use[3]
+    local flat = record.uses
+    for place = 1, #flat, 4 do
+        local subject = flat[place]
+        local in_flight, requests, tokens = flat[place + 1], flat[place + 2], flat[place + 3]
         if not lives then
             local told = ages[subject] or {}
             in_flight = 0
             requests, tokens = rest(record, requests, aged_at, told[1]), rest(record, tokens, aged_at, told[2])
         end
-        if in_flight ~= 0 or requests ~= 0 or tokens ~= 0 then
-            local sum = uses[subject] or { 0, 0, 0 }
-            uses[subject] = { sum[1] + in_flight, sum[2] + requests, sum[3] + tokens }
+        local known = all_in_flight[subject]
+        if known then
+            all_in_flight[subject] = known + in_flight
+            all_requests[subject] = all_requests[subject] + requests
+            all_tokens[subject] = all_tokens[subject] + tokens
+        elseif in_flight ~= 0 or requests ~= 0 or tokens ~= 0 then
+            all_in_flight[subject], all_requests[subject], all_tokens[subject] = in_flight, requests, tokens
         end
     end
+end
+local used, last = {}, 0
+for subject, in_flight in pairs(all_in_flight) do
+    used[last + 1], used[last + 2] = subject, in_flight
+    used[last + 3], used[last + 4], last = all_requests[subject], all_tokens[subject], last + 4
 end
 for name, text in each(KEYS[3]) do
     local at, told = string.match(text, '^(%d+) (.*)$')
@@ -226,14 +245,6 @@ for _, name in ipairs(changed) do
 end
 
 return cjson.encode({
-    acknowledged = acknowledged,
-    newcomer = newcomer,
-    live = live,
-    uses = uses,
-    cooldowns = cooldowns,
-    openings = openings,
-    recovered = recovered,
-    held = held,
-    samples = samples,
-    spent = spent,
+    acknowledged = acknowledged, newcomer = newcomer, live = live, uses = used, cooldowns = cooldowns,
+    openings = openings, recovered = recovered, held = held, samples = samples, spent = spent,
 })
