@@ -95,8 +95,8 @@ class Part:
 
     def claims(self) -> tuple[int, int]:
         """The most requests and tokens that this replica may have used until the next trade, as far as it was asked for
-        any since the last time; else 0."""
-        claims = self._claimed_requests, self._claimed_tokens
+        any since the last time; else 0, and while it knows of nobody whose part it could be."""
+        claims = (0, 0) if self.alone else (self._claimed_requests, self._claimed_tokens)
         self._claimed_requests = self._claimed_tokens = 0
         return claims
 

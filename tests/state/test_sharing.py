@@ -126,6 +126,26 @@ async def test_between_two_trades_a_replica_takes_its_part_of_what_is_free() -> 
     assert [sum(each.admit(KEY) for _ in range(100)) for each in fleet.replicas] == [12] * 4, "of a half"
 
 
+async def test_who_was_alone_claims_nothing_of_what_it_took_to_be_its_own() -> None:
+    fleet = Fleet(2)
+    await fleet.replicas[0].trade()
+    newcomer = fleet.start("late")
+    assert newcomer.admit(KEY)
+    await newcomer.trade()
+    await fleet.replicas[0].trade()
+    assert fleet.replicas[0].store.left(KEY).requests.remaining == 99  # type: ignore[union-attr]
+
+
+async def test_what_a_replica_may_yet_take_is_used_to_the_others_until_nobody_asks_it_any_more() -> None:
+    fleet = Fleet(2)
+    await fleet.trade()
+    one, other = fleet.replicas
+    assert one.admit(KEY)
+    for remaining in (75, 99):
+        await fleet.trade(1)
+        assert other.store.left(KEY).requests.remaining == remaining  # type: ignore[union-attr]
+
+
 async def test_one_replica_with_all_the_load_gets_nearly_all_of_the_limit() -> None:
     fleet = Fleet(4)
     await fleet.trade()
