@@ -15,6 +15,7 @@ import uvloop
 from bench import configs, measure
 from bench.contenders import Contender, Place
 from bench.ring import Cores, Ring
+from bench.stats import ratio
 
 
 def arguments(program: str, doc: str) -> argparse.ArgumentParser:
@@ -59,3 +60,18 @@ def compare(cores: Cores, ways: Sequence[Contender], rounds: int, seconds: int) 
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run())
+
+
+def table(results: measure.Results, names: Sequence[str]) -> str:
+    """In Markdown, each beside the first of them."""
+    first = names[0]
+    lines = [f"| | CPU µs per request | over {first} | requests/s |", "|---|---|---|---|"]
+    for name in names:
+        cpu, found = results.middle(name, "cpu"), ratio(results.column(name, "cpu"), results.column(first, "cpu"))
+        per_second = results.middle(name, "per_second")
+        if cpu is None or found is None or per_second is None:
+            lines.append(f"| {name} | {results.failures.get(name, '–')} | – | – |")
+            continue
+        shown = f"**{found.median:.3f}** ({found.low:.3f}–{found.high:.3f})"
+        lines.append(f"| {name} | {cpu * 1e6:.1f} | {shown} | {per_second:,.0f} |")
+    return "\n".join(lines)

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 
 from bench import measure
-from bench.ourselves import arguments, beside_the_load, compare, way
+from bench.ourselves import arguments, beside_the_load, compare, table, way
 from bench.process import free_port
-from bench.stats import ratio
 
 Samples = dict[str, list[measure.Sample | None]]
 
@@ -48,15 +47,7 @@ def main() -> int:
     if options.add_to is not None:
         results = measure.Results(_added(options.add_to, results.samples), results.failures)
     print(f"{len(results.samples['redis'])} rounds\n")
-    print("| | CPU µs per request | over memory | requests/s |\n|---|---|---|---|")
-    for name in ("memory", "redis"):
-        cpu, found = results.middle(name, "cpu"), ratio(results.column(name, "cpu"), results.column("memory", "cpu"))
-        per_second = results.middle(name, "per_second")
-        if cpu is None or found is None or per_second is None:
-            print(f"| {name} | {results.failures.get(name, '–')} | – | – |")
-            continue
-        shown = f"**{found.median:.3f}** ({found.low:.3f}–{found.high:.3f})"
-        print(f"| {name} | {cpu * 1e6:.1f} | {shown} | {per_second:,.0f} |")
+    print(table(results, [each.name for each in ways]))
     return 0
 
 

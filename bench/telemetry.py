@@ -13,8 +13,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from bench.ourselves import arguments, beside_the_load, compare, way
-from bench.stats import ratio
+from bench.ourselves import arguments, beside_the_load, compare, table, way
 
 
 class Collector(BaseHTTPRequestHandler):
@@ -43,15 +42,7 @@ def main() -> int:
     ]
     results = compare(cores, ways, options.rounds, options.seconds)
     server.shutdown()
-    print("| | CPU µs per request | over silent | requests/s |\n|---|---|---|---|")
-    for name in ("silent", "observed", "traced"):
-        cpu, found = results.middle(name, "cpu"), ratio(results.column(name, "cpu"), results.column("silent", "cpu"))
-        per_second = results.middle(name, "per_second")
-        if cpu is None or found is None or per_second is None:
-            print(f"| {name} | {results.failures.get(name, '–')} | – | – |")
-            continue
-        shown = f"**{found.median:.3f}** ({found.low:.3f}–{found.high:.3f})"
-        print(f"| {name} | {cpu * 1e6:.1f} | {shown} | {per_second:,.0f} |")
+    print(table(results, [each.name for each in ways]))
     return 0
 
 

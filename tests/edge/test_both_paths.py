@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from router.edge.protocol import EdgeProtocol
 from tests.edge.house import House, open_house
+from tests.edge.test_aiohttp_contract import Transport
 from tests.edge.wire import CHAT
 from tests.upstream.test_framing_property import PLACES, cut
 
@@ -30,34 +31,22 @@ QUIET = 40
 """Turns of the loop without a word from the router, after which it has said what it had to say."""
 
 
-class Wire(asyncio.Transport):
-    """The router's end of a connection: what is written to it, and whether it was closed."""
+class Wire(Transport):
+    """The router's end of a connection, which tells when it has been closed."""
 
     def __init__(self, protocol: EdgeProtocol) -> None:
         super().__init__()
         self._protocol = protocol
-        self.written = b""
-        self.closed = False
-        self.reading = True
         protocol.connection_made(self)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed, "a write on a closed connection"
-        self.written += bytes(data)
+        super().write(data)
 
     def close(self) -> None:
         if not self.closed:
-            self.closed = True
+            super().close()
             asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass

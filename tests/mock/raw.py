@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httptools
 import orjson
 
 from router.mock.server import MockServer
+from tests.edge import wire
 
 HI: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "say hi"}]}
 CHAT = "/v1/chat/completions"
 
 
 @dataclass
-class Seen:
+class Seen(wire.Seen):
     """One reply as it came. `complete` is whether its framing was fulfilled, `garbage` that there was none."""
 
-    status: int = 0
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    complete: bool = False
     garbage: bool = False
     reset: bool = False
-    raw: bytes = b""
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers[name.decode()] = value.decode()
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-
-    def json(self) -> Any:
-        return orjson.loads(self.body)
 
 
 def request(path: str, body: object = None, method: str = "", headers: str = "") -> bytes:

@@ -8,6 +8,7 @@ from math import inf
 import pytest
 
 from router.core.errors import FailureKind, UpstreamFailure
+from router.upstream.base import BodyStream, Timing
 from router.upstream.client import HttpUpstream
 from tests.upstream.scripted import (
     LAST,
@@ -35,6 +36,21 @@ def nothing_is_left(network: ScriptedNetwork, upstream: HttpUpstream) -> None:
     assert repr(upstream.pool) == "<Pool empty>"
     assert armed() == []
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def heard(upstream: HttpUpstream, limits: Timing) -> tuple[BodyStream, Listener]:
+    """A stream under way, and who listens to it."""
+    stream = stream_of(await upstream.send(REQUEST, limits))
+    listener = Listener()
+    stream.attach(listener)
+    return stream, listener
+
+
+async def fails(listener: Listener, kind: FailureKind, at: float) -> None:
+    failure = await listener.end
+    assert failure is not None
+    assert failure.kind is kind
+    assert now() == pytest.approx(at)
 
 
 C, A, F = FailureKind.CONNECT, FailureKind.ATTEMPT_TIMEOUT, FailureKind.FIRST_TOKEN_TIMEOUT
@@ -90,13 +106,8 @@ async def test_a_reply_takes_no_longer_than_attempt_and_first_token_allow(
 async def test_pings_before_the_first_token_do_not_put_off_its_limit() -> None:
     network = ScriptedNetwork([[SSE, *PINGS]])
     upstream = HttpUpstream(dial=network)
-    response = await upstream.send(REQUEST, timing(300, first_token=10.5))
-    listener = Listener()
-    stream_of(response).attach(listener)
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is F
-    assert now() == pytest.approx(1010.5)
+    _, listener = await heard(upstream, timing(300, first_token=10.5))
+    await fails(listener, F, at=1010.5)
     assert listener.text == b": ping\n\n" * 10
     nothing_is_left(network, upstream)
 
@@ -105,15 +116,9 @@ async def test_pings_before_the_first_token_do_not_put_off_its_limit() -> None:
 async def test_once_committed_only_silence_counts() -> None:
     network = ScriptedNetwork([[SSE + chunk(b"1"), *EVENTS[:10], 100.0, LAST]])
     upstream = HttpUpstream(dial=network)
-    response = await upstream.send(REQUEST, timing(300, first_token=5, stream_idle=10))
-    listener = Listener()
-    stream = stream_of(response)
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(300, first_token=5, stream_idle=10))
     stream.committed()
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is FailureKind.IDLE_TIMEOUT
-    assert now() == pytest.approx(1000 + 45 + 10)
+    await fails(listener, FailureKind.IDLE_TIMEOUT, at=1000 + 45 + 10)
     assert listener.text == b"122222"
     nothing_is_left(network, upstream)
 
@@ -122,15 +127,9 @@ async def test_once_committed_only_silence_counts() -> None:
 async def test_the_deadline_holds_for_a_stream_that_keeps_talking() -> None:
     network = ScriptedNetwork([[SSE + chunk(b"1"), *EVENTS, LAST]])
     upstream = HttpUpstream(dial=network)
-    response = await upstream.send(REQUEST, timing(100, first_token=5, stream_idle=10))
-    listener = Listener()
-    stream = stream_of(response)
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(100, first_token=5, stream_idle=10))
     stream.committed()
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is A
-    assert now() == pytest.approx(1100)
+    await fails(listener, A, at=1100)
     nothing_is_left(network, upstream)
 
 
@@ -138,10 +137,7 @@ async def test_the_deadline_holds_for_a_stream_that_keeps_talking() -> None:
 async def test_silence_while_the_client_is_slow_is_not_held_against_upstream() -> None:
     network = ScriptedNetwork([[SSE + chunk(b"1"), 5.0, chunk(b"2"), 8.0, LAST], [OK]])
     upstream = HttpUpstream(dial=network)
-    response = await upstream.send(REQUEST, timing(300, first_token=5, stream_idle=10))
-    listener = Listener()
-    stream = stream_of(response)
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(300, first_token=5, stream_idle=10))
     stream.committed()
     stream.pause()
     await asyncio.sleep(100)
@@ -157,16 +153,10 @@ async def test_silence_while_the_client_is_slow_is_not_held_against_upstream() -
 async def test_the_deadline_holds_while_the_client_is_slow() -> None:
     network = ScriptedNetwork([[SSE + chunk(b"1"), inf]])
     upstream = HttpUpstream(dial=network)
-    response = await upstream.send(REQUEST, timing(50, first_token=5, stream_idle=10))
-    listener = Listener()
-    stream = stream_of(response)
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(50, first_token=5, stream_idle=10))
     stream.committed()
     stream.pause()
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is A
-    assert now() == pytest.approx(1050)
+    await fails(listener, A, at=1050)
     nothing_is_left(network, upstream)
 
 
@@ -174,19 +164,13 @@ async def test_the_deadline_holds_while_the_client_is_slow() -> None:
 async def test_after_a_pause_silence_counts_from_its_end() -> None:
     network = ScriptedNetwork([[SSE + chunk(b"1"), inf]])
     upstream = HttpUpstream(dial=network)
-    response = await upstream.send(REQUEST, timing(500, first_token=5, stream_idle=10))
-    listener = Listener()
-    stream = stream_of(response)
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(500, first_token=5, stream_idle=10))
     stream.committed()
     await asyncio.sleep(6)
     stream.pause()
     await asyncio.sleep(100)
     stream.resume()
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is FailureKind.IDLE_TIMEOUT
-    assert now() == pytest.approx(1116)
+    await fails(listener, FailureKind.IDLE_TIMEOUT, at=1116)
 
 
 @virtual_time
@@ -244,19 +228,14 @@ async def test_what_one_stream_was_the_next_one_is_not() -> None:
     network = ScriptedNetwork([[SSE, 1.0, chunk(b"a") + LAST], [SSE, 5.0, chunk(b"b"), inf]], [[SSE, inf]])
     upstream = HttpUpstream(dial=network)
     stream = stream_of(await upstream.send(REQUEST, timing(first_token=10)))
-    listener: Listener = Pausing()
-    stream.attach(listener)
+    pausing = Pausing()
+    stream.attach(pausing)
     stream.committed()
-    assert await listener.end is None
+    assert await pausing.end is None
 
-    stream = stream_of(await upstream.send(REQUEST, timing(first_token=10, stream_idle=20)))
-    listener = Listener()
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(first_token=10, stream_idle=20))
     stream.committed()
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is FailureKind.IDLE_TIMEOUT
-    assert now() == pytest.approx(1001 + 5 + 20)
+    await fails(listener, FailureKind.IDLE_TIMEOUT, at=1001 + 5 + 20)
     assert network.dials == 1
     nothing_is_left(network, upstream)
 
@@ -265,18 +244,11 @@ async def test_what_one_stream_was_the_next_one_is_not() -> None:
 async def test_after_a_committed_stream_the_first_token_of_the_next_one_is_waited_for_as_ever() -> None:
     network = ScriptedNetwork([[SSE + chunk(b"a"), 1.0, LAST], [SSE, inf]])
     upstream = HttpUpstream(dial=network)
-    stream = stream_of(await upstream.send(REQUEST, timing(first_token=10)))
-    listener = Listener()
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(first_token=10))
     stream.committed()
     assert await listener.end is None
-    stream = stream_of(await upstream.send(REQUEST, timing(first_token=10, stream_idle=100)))
-    listener = Listener()
-    stream.attach(listener)
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is F
-    assert now() == pytest.approx(1001 + 10)
+    stream, listener = await heard(upstream, timing(first_token=10, stream_idle=100))
+    await fails(listener, F, at=1001 + 10)
     nothing_is_left(network, upstream)
 
 
@@ -285,13 +257,8 @@ async def test_after_a_committed_stream_the_first_token_of_the_next_one_is_waite
 async def test_a_pause_before_the_first_token_does_not_put_off_its_limit(stream_idle: float) -> None:
     network = ScriptedNetwork([[SSE, inf]])
     upstream = HttpUpstream(dial=network)
-    stream = stream_of(await upstream.send(REQUEST, timing(first_token=10, stream_idle=stream_idle)))
-    listener = Listener()
-    stream.attach(listener)
+    stream, listener = await heard(upstream, timing(first_token=10, stream_idle=stream_idle))
     stream.pause()
     await asyncio.sleep(5)
     stream.resume()
-    failure = await listener.end
-    assert failure is not None
-    assert failure.kind is F
-    assert now() == pytest.approx(1010)
+    await fails(listener, F, at=1010)
