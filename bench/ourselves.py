@@ -67,8 +67,8 @@ def table(results: measure.Results, names: Sequence[str]) -> str:
     first = names[0]
     lines = [f"| | CPU µs per request | over {first} | requests/s |", "|---|---|---|---|"]
     for name in names:
-        cpu, found = results.middle(name, "cpu"), ratio(results.column(name, "cpu"), results.column(first, "cpu"))
-        per_second = results.middle(name, "per_second")
+        cpu, per_second = results.middle(name, "cpu"), results.middle(name, "per_second")
+        found = None if cpu is None else ratio(results.column(name, "cpu"), results.column(first, "cpu"))
         if cpu is None or found is None or per_second is None:
             lines.append(f"| {name} | {results.failures.get(name, '–')} | – | – |")
             continue
