@@ -160,6 +160,25 @@ async def test_what_a_hundred_killed_replicas_leave_behind(tmp_path: Path, figur
         assert keys == 1
 
 
+async def test_a_replica_that_was_stopped_is_forgotten_and_is_itself_again_when_it_goes_on(tmp_path: Path) -> None:
+    async with fleet(tmp_path, 2, 1) as run:
+        run.upstream.takes = lambda model: 20.0
+        stopped, other = run.routers
+        asks = [asyncio.ensure_future(run.ask(stopped)) for _ in range(20)]
+
+        async def sees(count: int) -> bool:
+            return bool((await run.status(other))["d0"]["siblings_in_flight"] == count)
+
+        await run.until(lambda: sees(20))
+        os.kill(stopped.process.pid, signal.SIGSTOP)
+        assert await run.until(lambda: sees(0)) < 5.0
+        os.kill(stopped.process.pid, signal.SIGCONT)
+        await run.until(lambda: sees(20), 5.0)
+        assert set(await asyncio.gather(*asks)) == {200}
+        await run.until(lambda: sees(0), 5.0)
+        assert await run.metric(stopped, "router_state_degraded") == 0
+
+
 async def test_four_replicas_send_one_half_open_trial(tmp_path: Path) -> None:
     cooldown = {"base": 2, "allowed_fails": 2, "min_requests": 2, "max": 2}
     async with fleet(tmp_path, 4, 2, routing={"cooldown": cooldown}) as run:
