@@ -1,10 +1,10 @@
 """A replica's part of limits that several replicas keep together.
 
 Each replica hears now and then (a trade) what the others have used. Until it hears again it takes at most its part of
-what was free then: headroom / (2 · live), or one request where that is less, so that a limit may be passed by one
-request for each replica. What a replica may yet take it claims, while it is asked for any: the others count that as
-used, or whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has
-taken as soon as half of its part is gone. While nobody can be heard, each keeps to limit / live.
+what was free then: headroom / live, or one request where that is less, so that a limit may be passed by one request
+for each replica. What a replica may yet take it claims, while it is asked for any: the others count that as used, or
+whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has taken as soon
+as half of its part is gone. While nobody can be heard, each keeps to limit / live.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class Part:
         share = limit // self.live
         if self.alone and now - self.traded_at >= SECONDS:  # what they had used by then is over
             return share
-        part = own + max(limit - own - theirs, 0) // self._parts()
+        # Half is not given out: what the others were given since they last told of it is not known here.
+        part = own + max(limit - own - theirs, 0) // (self.live if self.live == 1 else 2 * self.live)
         return min(part, share) if self.alone else part
 
     def frees_at(self, meter: Meter, limits: Limits, now: float, tokens: int) -> float:
@@ -156,12 +157,7 @@ class Part:
         if self.alone:
             return max(limit // self.live, 1)
         headroom = limit - own - theirs
-        return own + (headroom if whole or headroom <= 0 else max(headroom // self._parts(), 1))
-
-    def _parts(self) -> int:
-        """How many parts the headroom is divided into. Half of it is not given out: what the others have been given
-        since they last told of it is not known here, and would be given out again."""
-        return 1 if self.live == 1 else 2 * self.live
+        return own + (headroom if whole or headroom <= 0 else max(headroom // self.live, 1))
 
     def _has_room(self, window: Window, now: float, tokens: int, limit: int, cap: int) -> bool:
         """One request may take all of the headroom, if it is the first since the last trade: large ones would never
