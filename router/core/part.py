@@ -2,7 +2,7 @@
 
 Each replica hears now and then (a trade) what the others have used. Until it hears again it takes at most its part of
 what was free then: headroom / live, or one request where that is less, so that a limit may be passed by one request
-for each replica. What a replica may yet take it claims, while it is asked for any: the others count that as used, or
+for each replica. What a replica may yet take it claims, while it takes any: the others count that as used, or
 whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has taken as soon
 as half of its part is gone. While nobody can be heard, each keeps to limit / live.
 """
@@ -34,8 +34,9 @@ class Part:
     `alone`: nobody can be heard; `live` counts the replicas, this one included."""
 
     __slots__ = (
-        "_claimed_requests", "_claimed_tokens", "_half_in_flight", "_half_requests", "_half_tokens", "alone",
-        "in_flight", "live", "news", "own_in_flight", "own_requests", "own_tokens", "requests", "tokens", "traded_at",
+        "_cap_requests", "_cap_tokens", "_claimed_requests", "_claimed_tokens", "_half_in_flight", "_half_requests",
+        "_half_tokens", "alone", "in_flight", "live", "news", "own_in_flight", "own_requests", "own_tokens", "requests",
+        "tokens", "traded_at",
     )  # fmt: skip
 
     def __init__(self, live: int, *, alone: bool, news: Callable[[], None] | None = None) -> None:
@@ -51,6 +52,7 @@ class Part:
         self.traded_at = float("-inf")
         self.news = news
         self._half_in_flight = self._half_requests = self._half_tokens = sys.maxsize
+        self._cap_requests = self._cap_tokens = 0
         self._claimed_requests = self._claimed_tokens = 0
 
     def traded(self, meter: Meter, now: float, live: int, requests: int, tokens: int, in_flight: int) -> None:
@@ -77,8 +79,7 @@ class Part:
         window = meter.requests
         if rpm is not None and window is not None:
             cap = self._cap(rpm, self.own_requests, self.requests, whole=strict.rpm)
-            if not strict.rpm:
-                self._claimed_requests = cap
+            self._cap_requests = 0 if strict.rpm else cap
             if window.total(now) >= cap:
                 return "rpm"
             self._half_requests = (self.own_requests + cap + 1) // 2
@@ -86,22 +87,23 @@ class Part:
         if tpm is None or window is None:
             return None
         cap = self._cap(tpm, self.own_tokens, self.tokens, whole=strict.tpm)
-        if not strict.tpm:
-            self._claimed_tokens = cap
+        self._cap_tokens = 0 if strict.tpm else cap
         if not self._has_room(window, now, tokens, tpm, cap):
             return "tpm"
         self._half_tokens = (self.own_tokens + cap + 1) // 2
         return None
 
     def claims(self) -> tuple[int, int]:
-        """The most requests and tokens that this replica may have used until the next trade, as far as it was asked for
-        any since the last time; else 0, and while it knows of nobody whose part it could be."""
+        """The most requests and tokens that this replica may have used until the next trade, if it has taken any since
+        the last time; else 0, and while it knows of nobody whose part it could be."""
         claims = (0, 0) if self.alone else (self._claimed_requests, self._claimed_tokens)
         self._claimed_requests = self._claimed_tokens = 0
         return claims
 
     def took(self, meter: Meter) -> None:
         """A request has been reserved for."""
+        self._claimed_requests = max(self._claimed_requests, self._cap_requests)
+        self._claimed_tokens = max(self._claimed_tokens, self._cap_tokens)
         if self.news is not None and not self.alone:
             requests, tokens = meter.requests, meter.tokens
             if (

@@ -136,7 +136,7 @@ async def test_who_was_alone_claims_nothing_of_what_it_took_to_be_its_own() -> N
     assert fleet.replicas[0].store.left(KEY).requests.remaining == 99  # type: ignore[union-attr]
 
 
-async def test_what_a_replica_may_yet_take_is_used_to_the_others_until_nobody_asks_it_any_more() -> None:
+async def test_what_a_replica_may_yet_take_is_used_to_the_others_while_it_takes_any() -> None:
     fleet = Fleet(2)
     await fleet.trade()
     one, other = fleet.replicas
