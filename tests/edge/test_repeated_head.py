@@ -232,3 +232,23 @@ async def test_a_length_beyond_the_limit_is_not_that_of_the_next_request(house: 
         await router.until_in_flight(1)
         client.writer.write(request(CHAT, HI)[-5:])
         assert (await client.receive()).status == 200
+
+
+@pytest.mark.parametrize("missing", [0, 5], ids=["whole", "its body still coming"])
+@pytest.mark.parametrize("what", ["idle for too long", "leaving"])
+async def test_who_would_close_an_idle_connection_in_that_moment_finds_it_busy(
+    tmp_path: Path, missing: int, what: str
+) -> None:
+    async with open_house(tmp_path / "access.log") as router:
+        client = await warm(router)
+        protocol = protocol_of(router)
+        message = request(CHAT, HI)
+        protocol.data_received(message[: len(message) - missing])
+        if what == "leaving":
+            protocol.close_if_idle()
+        else:
+            protocol._next_keepalive_close_time = 0.0
+            protocol._process_keepalive()
+        protocol.data_received(message[len(message) - missing :])
+        assert (await client.receive()).status == 200
+        assert protocol._request_count == 1
