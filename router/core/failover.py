@@ -20,13 +20,14 @@ from router.core.catalogue import Catalogue
 from router.core.choice import Choice, choose
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.exhausted import FailedAttempt, exhausted_error, rate_limited
+from router.core.fallbacks import next_group
 from router.core.filters import FILTERS, Filter, Reason, context_window
 from router.core.hedging import COPY_FILTERS
 from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection
-from router.core.retry import Action, Health, Verdict, backoff, judge
+from router.core.retry import BREAKER_FAILURES, Action, Health, Verdict, backoff, judge
 from router.core.retry_budget import Draw, is_free, unproven
-from router.core.room import Room, by_room, room
+from router.core.room import Room, room
 from router.core.steps import FallbackKind as FallbackKind
 from router.core.steps import Step as Step
 from router.core.steps import Stop as Stop
@@ -42,7 +43,6 @@ _FALLBACK_KINDS = {
     Action.CONTENT_POLICY_FALLBACK: FallbackKind.CONTENT_POLICY,
 }
 _STAY = (Action.ELSEWHERE, Action.NEVER_SAME)
-_BREAKER_FAILURES = (Health.FAILURE, Health.CONNECTION_FAILURE)
 _ANY_SIZE = tuple(filter_ for filter_ in FILTERS if filter_ is not context_window)
 _HELD = Reason.ALREADY_TRIED
 
@@ -131,7 +131,7 @@ class Failover:
         if verdict.action is Action.CONTEXT_WINDOW_FALLBACK:
             self._outgrown = deployment.context_window
             self._needed = max(self._needed, (deployment.context_window or 0) + 1)
-        if verdict.health in _BREAKER_FAILURES:
+        if verdict.health in BREAKER_FAILURES:
             self._counted = True
         if verdict.action is Action.NEVER_SAME and verdict.health is not Health.COOL_KEY_LONG:
             self._never.add(deployment.backend)  # a refused key rests by itself; the deployment may have others
@@ -277,35 +277,10 @@ class Failover:
     # From group to group.
 
     def _fallback_group(self, view: Snapshot) -> ModelGroup | None:
-        """The next group, not yet visited, of the lists that the last verdict opens. Among those for prompts that are
-        too long, the one with the smallest window that has room goes first."""
+        """The next group of the lists that the verdicts have opened."""
         if self._action in (Action.GIVE_UP, Action.STOP):
             return None
-        if Action.CONTEXT_WINDOW_FALLBACK in self._opened:
-            own = self.request.context_window_fallbacks
-            groups = self._unvisited(self.first.policy.context_window_fallbacks if own is None else own)
-            if groups:
-                return groups[0] if len(groups) == 1 else by_room(groups, self._tokens(view))[0]
-        return next(iter(self._unvisited(self._fallback_names())), None)
-
-    def _unvisited(self, names: Sequence[str]) -> list[ModelGroup]:
-        groups = [group for name in names if (group := self._catalogue.resolve(name)) is not None]
-        return [group for group in groups if group.name not in self._visited]
-
-    def _tokens(self, view: Snapshot) -> int:
-        """What a window must have room for: as counted or estimated, and more than any that was too small."""
-        request = self.request
-        counts = (request.counts or {}).values()
-        prompt = max(counts, default=view.prompt_tokens(request, self.first.name))
-        return max(prompt + (request.max_output or 0), self._needed)
-
-    def _fallback_names(self) -> tuple[str, ...]:
-        """The general list, and before it that for refused prompts where a verdict has opened it."""
-        request, policy = self.request, self.first.policy
-        names = policy.fallbacks if request.fallbacks is None else request.fallbacks
-        if Action.CONTENT_POLICY_FALLBACK in self._opened:
-            names = (*policy.content_policy_fallbacks, *names)
-        return names
+        return next_group(self.request, self.first, self._catalogue, view, self._opened, self._visited, self._needed)
 
     def _stop(self, view: Snapshot, *, deadline: bool = False) -> Stop:
         tokens = view.tokens(self.request, self.first.name)

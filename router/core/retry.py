@@ -35,6 +35,10 @@ class Health(StrEnum):
     COOL_DEPLOYMENT_LONG = "cool_deployment_long"
 
 
+BREAKER_FAILURES = (Health.FAILURE, Health.CONNECTION_FAILURE)
+"""Those that the breaker counts."""
+
+
 class Verdict(NamedTuple):
     action: Action
     health: Health

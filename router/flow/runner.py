@@ -218,9 +218,8 @@ class Runner:
                 wire = wire._replace(head=trace.head(wire.head, span_id))
             outcome = CLIENT_GONE
             asked = self._clock()
-            response = await self._upstreams[wire.origin.scheme if deployment.guard is None else GUARDED].send(
-                wire, timing
-            )
+            scheme = wire.origin.scheme if deployment.guard is None else GUARDED
+            response = await self._upstreams[scheme].send(wire, timing)
             if response.stream is None:
                 answered = self._clock()
             elif lease.key_trial and override is None and 200 <= response.status < 300:

@@ -93,8 +93,16 @@ class Lease:
     def let_in(self, now: float) -> None:
         """Upstream has begun a good answer, so its key does well again."""
         if self.key_trial:
-            self.key_trial = 0.0
-            self.load.keys[self.key_index].did_well(now)
+            self.end_key_trial(now, well=True)
+
+    def end_key_trial(self, now: float, *, well: bool) -> None:
+        """Of a lease that has one, with the attempt. `well`: it was answered well; else it tells nothing of the key."""
+        key, trial = self.load.keys[self.key_index], self.key_trial
+        self.key_trial = 0.0
+        if well:
+            key.did_well(now)
+        else:
+            key.give_back(trial, now)
 
     def answered(self, now: float) -> None:
         """The first of the output has come: the prompt is done with."""

@@ -15,7 +15,7 @@ from router.core.limits import Admission, Meter, Reservation, Spent, spent_by
 from router.core.load import BackendLoad, Candidate, Snapshot
 from router.core.part import Part
 from router.core.quota import NOTHING_SENT, Allowances, Quota
-from router.core.retry import Health
+from router.core.retry import BREAKER_FAILURES, Health
 from router.core.retry_budget import Draw, RetryBudget
 from router.core.routes import NO_ROUTES, Routes, bind
 from router.core.share import effective_weight
@@ -188,11 +188,7 @@ class MemoryStore:
             usage = None if outcome.served is None else outcome.served.usage
             lease.reservation.settle(outcome.spent or spent_by(outcome.kind), usage)
         if lease.key_trial:
-            key = load.keys[lease.key_index]
-            if outcome.told and outcome.health is Health.NONE:
-                key.did_well(self._clock())
-            else:
-                key.give_back(lease.key_trial, self._clock())
+            lease.end_key_trial(self._clock(), well=outcome.told and outcome.health is Health.NONE)
         if outcome.health is Health.NONE:
             self._settle_unharmed(lease, outcome)
         elif outcome.kind is FailureKind.FIRST_TOKEN_TIMEOUT and load.backlog.in_turn(lease.sent_at, self._clock()):
@@ -262,25 +258,21 @@ class MemoryStore:
         load.latency.failed(now, outcome.retry_after)
         if outcome.counts and kind in GRAY_FAILURES:
             load.standing.doubted(now)
+        if lease.trial and (not outcome.counts or health not in BREAKER_FAILURES):
+            breaker.abandon_trial()
         if health is Health.COOL_KEY or health is Health.COOL_KEY_LONG:
             wanted = outcome.retry_after if health is Health.COOL_KEY else policy.max
             key = load.keys[lease.key_index]
             seconds = key.cool(now, wanted, policy.max)
             key.refused = health is Health.COOL_KEY_LONG
-            if lease.trial:
-                breaker.abandon_trial()
             position = deployment.api_keys.index(lease.key) if lease.key else 0
             self._observer(Cooled(deployment.id, kind, seconds, position, lease.key_index))
             return
         if health is Health.COOL_DEPLOYMENT_LONG:
             breaker.cool(now, now + policy.max, policy)
-            if lease.trial:
-                breaker.abandon_trial()
             self._observer(Cooled(deployment.id, kind, policy.max, None))
             return
         if not outcome.counts:
-            if lease.trial:
-                breaker.abandon_trial()
             if outcome.retry_after and breaker.open_until is not None:
                 breaker.cool(now, now + min(outcome.retry_after, policy.max), policy)
             return
