@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from router.core.limits import shortage
+from router.core.limits import exhausted, shortage
 from router.core.load import Candidate, Snapshot
 from router.core.room import room
 from router.core.types import RouteRequest
@@ -104,11 +104,14 @@ def fit_among(request: RouteRequest, candidates: Sequence[Candidate], view: Snap
     for candidate in candidates:
         deployment, load = candidate.deployment, candidate.load
         mode, window, breaker = deployment.mode, deployment.context_window, load.breaker
-        if deployment.limits is not None or load.heard:
+        own, meter = deployment.limits, load.meter
+        if own is not None and meter is not None:
             if tokens is None:
                 tokens = view.tokens(request, deployment.model_name)
-            if shortage(candidate, now, tokens) is not None:
+            if meter.shortage(own, load.in_flight, load.siblings, now, tokens) is not None:
                 continue
+        if load.heard and exhausted(load, now) is not None:
+            continue
         if (
             deployment.enabled
             and (mode is None or mode == kind or capability(request, candidate, view) is None)

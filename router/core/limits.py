@@ -132,13 +132,13 @@ class Meter:
         if limits.tpm is not None and self.tokens is None:
             self.tokens = Window()
 
-    def shortage(self, limits: Limits, in_flight: int, now: float, tokens: int) -> Shortage | None:
-        """Why a request of `tokens` may not be sent now, with `in_flight` others under way; None where it may. Where
-        there is a `part`, `in_flight` are this replica's own."""
+    def shortage(self, limits: Limits, in_flight: int, siblings: int, now: float, tokens: int) -> Shortage | None:
+        """Why a request of `tokens` may not be sent now, with so many others under way, this replica's and its
+        siblings'; None where it may. A `part` knows of the siblings by itself."""
         if self.part is not None:
             return self.part.shortage(self, limits, in_flight, now, tokens)
         most, rpm, tpm = limits.max_parallel_requests, limits.rpm, limits.tpm
-        if most is not None and in_flight >= most:
+        if most is not None and in_flight + siblings >= most:
             return "parallel"
         window = self.requests
         if rpm is not None and window is not None and window.counted >= rpm and not window.fits(now, 1, rpm):
@@ -176,7 +176,7 @@ class Meter:
     def admit(self, limits: Limits, now: float, tokens: int) -> Admission:
         """Reserve for one request of `tokens` where the limits have room for it."""
         self.cover(limits)
-        short = self.shortage(limits, self.in_flight, now, tokens)
+        short = self.shortage(limits, self.in_flight, 0, now, tokens)
         if short is None:
             return Admission(self.reserve(now, tokens), 0.0, None, self.left(limits, now))
         wait = self.frees_at(limits, now, tokens) - now
@@ -210,11 +210,10 @@ def shortage(candidate: Candidate, now: float, tokens: int) -> Shortage | None:
     deployment, load = candidate.deployment, candidate.load
     limits, meter = deployment.limits, load.meter
     if limits is not None and meter is not None:
-        in_flight = load.in_flight + load.siblings if meter.part is None else load.in_flight
-        short = meter.shortage(limits, in_flight, now, tokens)
+        short = meter.shortage(limits, load.in_flight, load.siblings, now, tokens)
         if short is not None:
             return short
-    return _exhausted(load, now) if load.heard else None
+    return exhausted(load, now) if load.heard else None
 
 
 def headroom(candidate: Candidate, now: float) -> float:
@@ -246,7 +245,7 @@ def headroom(candidate: Candidate, now: float) -> float:
     return share
 
 
-def _exhausted(load: BackendLoad, now: float) -> Shortage | None:
+def exhausted(load: BackendLoad, now: float) -> Shortage | None:
     """What none of the keys has anything left of, among those that do not rest."""
     short: Shortage | None = None
     for key in load.keys:

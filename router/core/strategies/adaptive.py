@@ -49,7 +49,10 @@ class Adaptive(Timed):
         for candidate in candidates:
             load = candidate.load
             time = load.latency.expected(now, stream, prompt, output)
-            rest = busyness(load, time if stream else None, own)
+            if stream and time:
+                rest = load.backlog.longer(load.in_flight + load.siblings, time)
+            else:
+                rest = busyness(load, None, own)
             if by_load != 1.0:
                 rest **= by_load
             if candidate.deployment.limits is not None or load.heard:
