@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import Protocol, runtime_checkable
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
@@ -17,6 +18,17 @@ ONE_WRITE = 65536
 SLOW = 32768
 """Bytes the kernel may keep for a connection whose stream was paused; twice as much with its own bookkeeping. While
 streams flow it finds the right size by itself, which may be megabytes."""
+
+
+AHEAD = 32768
+"""Bytes of ciphertext that wait while reading is paused: more than a record of TLS has."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A TLS transport, of whichever loop."""
+
+    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
 
 class Channel(asyncio.BufferedProtocol):
@@ -69,6 +81,12 @@ class Channel(asyncio.BufferedProtocol):
                 sock = transport.get_extra_info("socket")
                 if sock is not None:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW)
+
+    def read_little_ahead(self) -> None:
+        """Over TLS, what comes while reading is paused is kept here, not in the kernel: by the loops' own limit up to
+        256 KiB, besides what one read brings."""
+        if isinstance(self._transport, ReadsAhead):
+            self._transport.set_read_buffer_limits(AHEAD)
 
     def resume_reading(self) -> None:
         self._paused = False

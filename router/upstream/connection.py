@@ -144,6 +144,7 @@ class Connection(Channel):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         if transport.get_extra_info("ssl_object") is not None:
             self._buffer = self._owner.tls_buffer
+            self.read_little_ahead()
         self._owner.made(self)
         if self.closed is not None:
             self._transport.abort()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +19,7 @@ from router.upstream.client import HttpUpstream
 from router.upstream.tls import Contexts, tls_context
 from tests.upstream.asking import post
 from tests.upstream.conftest import Certificates, Nginx
-from tests.upstream.scripted import timing, whole
+from tests.upstream.scripted import Listener, stream_of, timing, whole
 
 ROUTER = Path(__file__).parent.parent.parent / "router"
 
@@ -145,3 +147,43 @@ def test_there_is_no_setting_that_turns_verification_off() -> None:
 def test_no_line_of_the_router_turns_verification_off() -> None:
     words = re.compile(r"CERT_NONE|CERT_OPTIONAL|check_hostname\s*=\s*False|unverified_context|verify\s*=\s*False")
     assert [path for path in ROUTER.rglob("*.py") if words.search(path.read_text())] == []
+
+
+@pytest.mark.both_loops
+async def test_little_is_read_ahead_of_a_stream_that_is_held_back(certificates: Certificates) -> None:
+    """Ciphertext that has come while nobody reads; what one read has brought is not counted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
+    event = b"data: " + b"x" * 50_000 + b"\n\n"
+    taken = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readuntil(b"\r\n\r\n{}")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+        for _ in range(200):
+            writer.write(event)
+            await writer.drain()
+            taken += len(event)
+        writer.close()
+
+    server = await asyncio.start_server(flood, "127.0.0.1", 0, ssl=context)
+    upstream = HttpUpstream()
+    wire = post(server.sockets[0].getsockname()[1], "/", tls=certificates.trusting)
+    stream = stream_of(await upstream.send(wire, timing(20)))
+    before = -1
+    while before != taken:
+        before = taken
+        await asyncio.sleep(0.1)
+    (connection,) = upstream.pool
+    transport = connection._transport
+    assert transport is not None
+    tls: Any = transport
+    ahead = tls.get_read_buffer_size()
+    listener = Listener()
+    stream.attach(listener)
+    assert await listener.end is None
+    assert listener.text == event * 200
+    server.close()
+    await upstream.close()
+    assert ahead < 200_000, "one read more than the limit, at the most"
