@@ -26,7 +26,7 @@ run: $(VENV)/run.stamp ## the router on 127.0.0.1:4000, from router.yaml (PORT=4
 test: $(VENV)/dev.stamp .tools/stamp ## every test (PYTEST_ARGS="-k breaker -x" for some)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-chaos: $(VENV)/dev.stamp ## replicas and Redis killed, stopped and hung, and the figures of docs/redis.md: 20 minutes
+chaos: $(VENV)/dev.stamp ## replicas and Redis killed, stopped and hung, and the figures of docs/redis.md: 18 minutes
 	@$(BIN)/python -m pytest -m "chaos or not chaos" -o faulthandler_timeout=600 tests/chaos $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp ## style, format, types and layers
