@@ -102,16 +102,16 @@ class Correction:
     BELIEF = 500.0
     SAMPLES = 50.0
 
-    __slots__ = ("_estimated", "_real", "value")
+    __slots__ = ("_estimated", "_true", "value")
 
     def __init__(self) -> None:
         self._estimated = Ewma(self.SAMPLES)
-        self._real = Ewma(self.SAMPLES)
+        self._true = Ewma(self.SAMPLES)
         self.value = 1.0
 
     def add(self, corrected: float, real: float) -> None:
         """`corrected` is what was expected, with this correction in it."""
         self._estimated.add(corrected / self.value)
-        self._real.add(real)
+        self._true.add(real)
         belief = self.BELIEF
-        self.value = ((self._real.value or 0.0) + belief) / ((self._estimated.value or 0.0) + belief)
+        self.value = ((self._true.value or 0.0) + belief) / ((self._estimated.value or 0.0) + belief)

@@ -12,14 +12,17 @@ from router.core.retry_budget import Draw
 from router.core.types import ModelGroup
 
 
-class Try(NamedTuple):
+class Try:
     """Send to this candidate now. `counts` is whether a failure may count against its breaker, `draw` what the attempt
     is to the group's retry budget."""
 
-    group: ModelGroup
-    candidate: Candidate
-    counts: bool
-    draw: Draw
+    __slots__ = ("candidate", "counts", "draw", "group")
+
+    def __init__(self, group: ModelGroup, candidate: Candidate, counts: bool, draw: Draw) -> None:
+        self.group = group
+        self.candidate = candidate
+        self.counts = counts
+        self.draw = draw
 
 
 class Wait(NamedTuple):

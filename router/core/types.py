@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from router.core.budget import Budget as Budget
 from router.core.encodings import encoding_of
@@ -122,7 +122,7 @@ class Deployment:
     tls: TLS = NO_TLS
     tags: frozenset[str] = frozenset()
     enabled: bool = True
-    options: object = None
+    options: Any = None
     backend: str = ""
     """Whose load and health this is: the same for every name and position one upstream is listed under."""
     place: int = field(default=0, init=False, repr=False, compare=False)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -31,13 +31,18 @@ if TYPE_CHECKING:
     from router.edge.server import EdgeServer
 
 
-class Hot(NamedTuple):
+class Hot:
     """A request to be served inline. `body` is whole, or still coming."""
 
-    kind: Kind
-    headers: CIMultiDictProxy[str]
-    body: bytes | StreamReader
-    keep_alive: bool
+    __slots__ = ("body", "headers", "keep_alive", "kind")
+
+    def __init__(
+        self, kind: Kind, headers: CIMultiDictProxy[str], body: bytes | StreamReader, keep_alive: bool
+    ) -> None:
+        self.kind = kind
+        self.headers = headers
+        self.body = body
+        self.keep_alive = keep_alive
 
 
 class FastProtocol(EdgeProtocol):
@@ -212,15 +217,15 @@ class FastProtocol(EdgeProtocol):
 
     async def _serve(self, request: Hot, transport: asyncio.Transport) -> bool:
         """Serve one request inline. Returns whether the connection can be used again."""
-        kind, headers, body, keep_alive = request
-        keep_alive = keep_alive and not self._service.draining
+        body = request.body
+        keep_alive = request.keep_alive and not self._service.draining
         exchange = self._exchange = SocketExchange(transport, self._date.now(), keep_alive, self._paused)
         try:
             if isinstance(body, bytes):
-                await self._service.handle(kind, headers, body, exchange)
+                await self._service.handle(request.kind, request.headers, body, exchange)
             else:
-                read = partial(read_body, body, headers, self._max_body_bytes, self._body_timeout)
-                await self._service.handle(kind, headers, read, exchange)
+                read = partial(read_body, body, request.headers, self._max_body_bytes, self._body_timeout)
+                await self._service.handle(request.kind, request.headers, read, exchange)
         finally:
             self._exchange = None
         if not isinstance(body, bytes) and not body.is_eof():

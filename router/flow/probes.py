@@ -91,12 +91,12 @@ class Prober:
         patience = _patience(check)
         timing = Timing(self._clock() + patience, patience, _NEVER, patience)
         try:
-            status, _, _, stream = await self._upstreams[wire.origin.scheme].send(wire, timing)
+            response = await self._upstreams[wire.origin.scheme].send(wire, timing)
         except UpstreamFailure as failure:
             return failure.kind
-        if stream is not None:
-            stream.abort()
-        return None if 200 <= status < 300 else FailureKind.SERVER_ERROR
+        if response.stream is not None:
+            response.stream.abort()
+        return None if 200 <= response.status < 300 else FailureKind.SERVER_ERROR
 
 
 def _patience(check: HealthCheck) -> float:

@@ -27,13 +27,16 @@ RECHECK = 1.0
 """Seconds after which the waiting are looked at again, whatever happened: slots free in ways that nobody tells of."""
 
 
-class Ticket(NamedTuple):
+class Ticket:
     """A request's turn: what to do first, and the lease for it. `selection`: seconds that it took to find both."""
 
-    failover: Failover
-    step: Try
-    lease: Lease
-    selection: float = 0.0
+    __slots__ = ("failover", "lease", "selection", "step")
+
+    def __init__(self, failover: Failover, step: Try, lease: Lease, selection: float = 0.0) -> None:
+        self.failover = failover
+        self.step = step
+        self.lease = lease
+        self.selection = selection
 
 
 class Blocked(NamedTuple):

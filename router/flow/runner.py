@@ -23,6 +23,7 @@ from router.flow.accounting import book
 from router.flow.admission import Gate, unknown_limit
 from router.flow.copying import Copying
 from router.flow.exchange import Exchange
+from router.flow.fault import is_no_fault
 from router.flow.hedging import Hedger
 from router.flow.prompter import Prompter
 from router.flow.queue import Blocked, Queue, Ticket, blocked
@@ -93,7 +94,7 @@ class Runner:
                 turn = await self._queued_turn(routes, failover, route, group, policy)
                 record.waited += self._clock() - began
             if isinstance(turn, Ticket):
-                failover, step, lease, selection = turn
+                failover, step, lease = turn.failover, turn.step, turn.lease
                 if step.group is not served_by and failover.fallback is not None:
                     self._observer(FellBack(group.name, step.group.name, failover.fallback))
                     served_by = step.group
@@ -101,10 +102,12 @@ class Runner:
                 if limits is not None and limits.strict is not None and not await self._strictly(limits, turn):
                     continue
                 if step.group.policy.hedging is None or not request.stream or request.override is not None:
-                    served = await self._attempt(request, route, step, lease, failover, exchange, record, selection)
+                    served = await self._attempt(
+                        request, route, step, lease, failover, exchange, record, turn.selection
+                    )
                 else:
                     served = await self._hedger.serve(
-                        request, route, routes, failover, step, lease, exchange, record, selection
+                        request, route, routes, failover, step, lease, exchange, record, turn.selection
                     )
                 if served:
                     return
@@ -164,7 +167,7 @@ class Runner:
     async def _strictly(self, limits: Limits, ticket: Ticket) -> bool:
         """Ask for what the lease holds of strict limits. False where there is no room: the lease is given back, and the
         attempt counts as one that met a 429. Raises RouterError 503 where nobody can be asked, and that is to close."""
-        failover, step, lease = ticket[:3]
+        failover, step, lease = ticket.failover, ticket.step, ticket.lease
         strict = self._state.strict
         if strict is None or lease.reservation is None:
             return True
@@ -234,7 +237,7 @@ class Runner:
             return True
         except UpstreamFailure as failure:
             verdict = failover.failed(step, failure)
-            if outcome is not UNSENT and not _is_no_fault(failure, timing, route, failover.attempts):
+            if outcome is not UNSENT and not is_no_fault(failure, timing, route, failover.attempts):
                 outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts)
             told = failure.kind.value
             if failure.sent_bytes:
@@ -273,7 +276,7 @@ class Runner:
         began: float,
     ) -> None:
         """Hand the response on to the client. Raises UpstreamFailure where it cannot be, or breaks."""
-        status, headers, body, stream = response
+        status, headers, body, stream = response.status, response.headers, response.body, response.stream
         deployment = deployment_of(lease.group, lease.deployment)
         if not 200 <= status < 300:
             failed, patterns = dialect.failure(status, headers, body), lease.group.policy.error_patterns
@@ -308,13 +311,3 @@ class Runner:
 
 def _unheard(rejections: Sequence[Rejection]) -> None:
     """What filters find for a request that waits was told when it came."""
-
-
-def _is_no_fault(failure: UpstreamFailure, timing: Timing, route: RouteRequest, attempts: int) -> bool:
-    """Whether a failure says nothing about the deployment: the request's deadline cut it off, which its client had
-    chosen or earlier attempts had used up; or the client asked for so much, or read it so slowly, that a stream in
-    good health took too long."""
-    if failure.kind is not FailureKind.ATTEMPT_TIMEOUT:
-        return False
-    cut_short = timing.deadline >= route.deadline and (route.hurried or attempts > 1)
-    return failure.sent_bytes or cut_short

@@ -19,7 +19,7 @@ class Log:
 
     def __init__(self, **bound: object) -> None:
         """`bound`: what every line says."""
-        self._writer: LineWriter[str] = LineWriter(lambda line: line.encode() + b"\n", self._write)
+        self._writer = LineWriter(self._write)
         self.logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             _Lines(self._writer),
             processors=[
@@ -93,10 +93,10 @@ class Log:
 class _Lines:
     """What structlog calls with a finished line, whatever its level."""
 
-    def __init__(self, writer: LineWriter[str]) -> None:
+    def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
 
     def msg(self, line: str) -> None:
-        self._writer.put(line)
+        self._writer.put(line.encode() + b"\n")
 
     debug = info = warning = error = critical = msg

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 QUEUE_LINES = 65_536
 BATCH_SECONDS = 0.05
+LINES_AT_ONCE = 64
 
 T = TypeVar("T")
 
@@ -29,8 +30,8 @@ class BatchWriter(Generic[T]):
         self._queue: deque[T] = deque()
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._worker = threading.Thread(target=self._run, name=name, daemon=True)
+        self._worker.start()
 
     def put(self, value: T) -> None:
         """Queue one value. Never waits."""
@@ -45,7 +46,7 @@ class BatchWriter(Generic[T]):
         """Write what is queued, and stop. Waits for at most `timeout` seconds."""
         self._closing.set()
         self._wake.set()
-        self._thread.join(timeout)
+        self._worker.join(timeout)
 
     def _run(self) -> None:
         while True:
@@ -62,26 +63,24 @@ class BatchWriter(Generic[T]):
             values.append(self._queue.popleft())
         try:
             lost = self._write(values) if values else 0
-        except Exception:  # a full disk, or a pipe that was closed: a ValueError
+        except Exception:
             lost = len(values)
         self.dropped += lost
         self.written += len(values) - lost
 
 
-class LineWriter(BatchWriter[T]):
-    """Lines. `render` makes one of a value, `write` gets a batch of them; both run on the thread."""
+class LineWriter(BatchWriter[bytes]):
+    """Lines, as bytes that end in a line break. `write` gets them on the thread, some at a time: large pieces of memory
+    that come and go are what an allocator gives back to the system, and asks for again."""
 
-    def __init__(self, render: Callable[[T], bytes], write: Callable[[bytes], object]) -> None:
-        self._render = render
+    def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write_lines = write
         super().__init__(self._lines, "log-writer", QUEUE_LINES, BATCH_SECONDS)
 
-    def _lines(self, values: list[T]) -> int:
-        lines = []
-        for value in values:
+    def _lines(self, lines: list[bytes]) -> int:
+        for begin in range(0, len(lines), LINES_AT_ONCE):
             try:
-                lines.append(self._render(value))
-            except Exception:  # one bad value is one line lost, not the log
-                continue
-        self._write_lines(b"".join(lines))
-        return len(values) - len(lines)
+                self._write_lines(b"".join(lines[begin : begin + LINES_AT_ONCE]))
+            except Exception:  # a full disk, or a pipe that was closed: a ValueError
+                return len(lines) - begin
+        return 0

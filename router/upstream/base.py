@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from router.core.errors import UpstreamFailure
 from router.dialects.base import Headers, WireRequest
@@ -12,14 +12,17 @@ GUARDED = "guarded"
 """Among upstreams by scheme, the one for hosts that clients have named."""
 
 
-class Timing(NamedTuple):
+class Timing:
     """One attempt's limits. `connect` and `stream_idle` in seconds; `deadline` and `first_token` are moments on the
     loop's clock, `first_token` infinite for requests that do not stream."""
 
-    deadline: float
-    connect: float
-    first_token: float
-    stream_idle: float
+    __slots__ = ("connect", "deadline", "first_token", "stream_idle")
+
+    def __init__(self, deadline: float, connect: float, first_token: float, stream_idle: float) -> None:
+        self.deadline = deadline
+        self.connect = connect
+        self.first_token = first_token
+        self.stream_idle = stream_idle
 
 
 class StreamSink(Protocol):
@@ -58,13 +61,16 @@ class BodyStream(Protocol):
         """Close the socket at once; the sink hears nothing more. Harmless once closed."""
 
 
-class UpstreamResponse(NamedTuple):
+class UpstreamResponse:
     """A response whose body is either whole (`body`) or still coming (`stream`, for a 2xx `text/event-stream`)."""
 
-    status: int
-    headers: Headers
-    body: bytes
-    stream: BodyStream | None
+    __slots__ = ("body", "headers", "status", "stream")
+
+    def __init__(self, status: int, headers: Headers, body: bytes, stream: BodyStream | None) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.stream = stream
 
 
 class Upstream(Protocol):

@@ -149,6 +149,7 @@ class HttpUpstream:
         except BaseException:
             self.counters.not_opened += 1
             connection.close(CloseReason.CANCELLED)
+            self.lost(connection)  # uvloop says so of none that was cancelled in the moment of its opening
             self.pool.release(origin)
             raise
         self.counters.opened += 1

@@ -61,6 +61,7 @@ async def test_no_secret_and_no_prompt_is_in_any_line_or_answer(house: Open, cap
         assert secret not in written
 
 
+@pytest.mark.interpreted
 async def test_what_an_unforeseen_error_says_is_for_the_log_alone(
     house: Open, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

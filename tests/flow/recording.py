@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from inspect import isgetsetdescriptor, ismemberdescriptor
 
 from router.core.clock import Clock
 from router.core.errors import FailureKind, RouterError
@@ -187,5 +188,7 @@ def health_of(load: BackendLoad) -> dict[str, object]:
 
 
 def slots_of(thing: object) -> dict[str, object]:
-    values = {name: getattr(thing, name) for name in getattr(type(thing), "__slots__", ())}
+    fields = vars(type(thing)).items()
+    held = [name for name, slot in fields if ismemberdescriptor(slot) or isgetsetdescriptor(slot)]  # once compiled
+    values = {name: getattr(thing, name) for name in held}
     return {name: list(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -112,3 +112,14 @@ def test_a_full_disk_is_counted() -> None:
     log(FULL)
     log.close()
     assert log.dropped == 1
+
+
+def test_a_line_that_cannot_be_made_is_counted_and_costs_no_more(tmp_path: Path) -> None:
+    log = AccessLog(str(tmp_path / "access.log"))
+    log(Finished("bad", "chat", metadata={"what": object()}))
+    log(Finished("good", "chat"))
+    log.close()
+    assert log.dropped == 1
+    assert [orjson.loads(line)["request_id"] for line in (tmp_path / "access.log").read_bytes().splitlines()] == [
+        "good"
+    ]

@@ -110,9 +110,9 @@ def test_a_request_is_not_sent_where_it_is_not_traced() -> None:
 
 
 def test_a_writer_counts_what_it_has_written() -> None:
-    lines: writer.LineWriter[str] = writer.LineWriter(str.encode, lambda _: None)
+    lines = writer.LineWriter(lambda _: None)
     for _ in range(3):
-        lines.put("x")
+        lines.put(b"x\n")
     lines.close()
     assert (lines.written, lines.dropped) == (3, 0)
 

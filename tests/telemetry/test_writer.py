@@ -26,10 +26,6 @@ class Gate:
         self.written.append(lines)
 
 
-def render(value: str) -> bytes:
-    return value.encode() + b"\n"
-
-
 @pytest.fixture(autouse=True)
 def no_batching(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "BATCH_SECONDS", 0.0)
@@ -37,35 +33,42 @@ def no_batching(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lines_are_written_in_order_and_all_of_them_by_close() -> None:
     written: list[bytes] = []
-    lines: LineWriter[str] = LineWriter(render, written.append)
+    lines = LineWriter(written.append)
     for index in range(1000):
-        lines.put(f"line {index}")
+        lines.put(f"line {index}\n".encode())
     lines.close(SOON)
     assert b"".join(written).decode().splitlines() == [f"line {index}" for index in range(1000)]
     assert lines.dropped == 0
 
 
-def test_rendering_and_writing_happen_on_the_thread() -> None:
+def test_lines_are_written_on_the_thread() -> None:
     threads: list[str] = []
-
-    def notes(value: str) -> bytes:
-        threads.append(threading.current_thread().name)
-        return render(value)
-
-    lines: LineWriter[str] = LineWriter(notes, lambda _: threads.append(threading.current_thread().name))
-    lines.put("a")
+    lines = LineWriter(lambda _: threads.append(threading.current_thread().name))
+    lines.put(b"a\n")
     lines.close(SOON)
-    assert set(threads) == {"log-writer"}
+    assert threads == ["log-writer"]
+
+
+def test_many_lines_are_written_some_at_a_time() -> None:
+    gate = Gate()
+    lines = LineWriter(gate)
+    lines.put(b"first\n")
+    assert gate.waiting.wait(SOON)
+    for _ in range(writer.LINES_AT_ONCE + 1):
+        lines.put(b"line\n")
+    gate.open.set()
+    lines.close(SOON)
+    assert [piece.count(b"\n") for piece in gate.written] == [1, writer.LINES_AT_ONCE, 1]
 
 
 def test_when_full_it_drops_and_counts_and_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "QUEUE_LINES", 10)
     gate = Gate()
-    lines: LineWriter[str] = LineWriter(render, gate)
-    lines.put("first")
+    lines = LineWriter(gate)
+    lines.put(b"first\n")
     assert gate.waiting.wait(SOON), "the thread is stuck in write"
     for index in range(15):
-        lines.put(f"line {index}")
+        lines.put(f"line {index}\n".encode())
     assert lines.dropped == 5
     gate.open.set()
     lines.close(SOON)
@@ -83,41 +86,26 @@ def test_a_failing_write_costs_its_batch_and_no_more(error: Exception) -> None:
             raise error
         written.append(lines)
 
-    lines: LineWriter[str] = LineWriter(render, write)
-    lines.put("lost")
+    lines = LineWriter(write)
+    lines.put(b"lost\n")
     assert failed.wait(SOON)
-    lines.put("kept")
+    lines.put(b"kept\n")
     lines.close(SOON)
     assert b"".join(written) == b"kept\n"
     assert lines.dropped == 1
 
 
-def test_a_value_that_cannot_be_rendered_costs_its_line_and_no_more() -> None:
-    def fussy(value: str) -> bytes:
-        if value == "bad":
-            raise TypeError("no such line")
-        return render(value)
-
-    written: list[bytes] = []
-    lines: LineWriter[str] = LineWriter(fussy, written.append)
-    for value in ("a", "bad", "b"):
-        lines.put(value)
-    lines.close(SOON)
-    assert b"".join(written) == b"a\nb\n"
-    assert lines.dropped == 1
-
-
 def test_close_waits_no_longer_than_it_was_told() -> None:
     gate = Gate()
-    lines: LineWriter[str] = LineWriter(render, gate)
-    lines.put("a")
+    lines = LineWriter(gate)
+    lines.put(b"a\n")
     assert gate.waiting.wait(SOON)
     lines.close(0.0)
     gate.open.set()
 
 
 def test_a_program_may_end_while_a_write_hangs() -> None:
-    lines: LineWriter[str] = LineWriter(render, lambda _: None)
-    assert lines._thread.daemon
+    lines = LineWriter(lambda _: None)
+    assert lines._worker.daemon
     lines.close(SOON)
-    assert not lines._thread.is_alive()
+    assert not lines._worker.is_alive()

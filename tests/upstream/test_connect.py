@@ -17,9 +17,12 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
 from router.dialects.base import Origin
 from router.upstream import sockets
+from router.upstream.client import HttpUpstream
 from router.upstream.connect import Dialer, describe
 from router.upstream.sockets import Address, race
 from router.upstream.tls import tls_context
+from tests.upstream.asking import post
+from tests.upstream.scripted import timing
 from tests.virtual_time import virtual_time
 
 
@@ -281,6 +284,21 @@ async def test_cancelled_while_connecting_the_socket_is_closed(full_port: int) -
     with pytest.raises(asyncio.CancelledError):
         await task
     assert sockets_open() == before
+
+
+@pytest.mark.both_loops
+async def test_cancelled_in_any_turn_of_connecting_nothing_is_waited_for_at_the_end() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:  # that never looks up: the kernel connects
+        asked = post(server.getsockname()[1], "/")
+        for turns in [*range(12)] * 20:
+            upstream = HttpUpstream()
+            task = asyncio.ensure_future(upstream.send(asked, timing()))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            async with asyncio.timeout(10):
+                await upstream.close()
 
 
 @pytest.mark.both_loops

@@ -164,6 +164,7 @@ async def test_who_is_cancelled_leaves_the_queue() -> None:
     await upstream.close()
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("given", ["a connection", "room"])
 @virtual_time
 async def test_who_is_cancelled_at_the_moment_of_being_served_passes_it_on(given: str) -> None:
@@ -181,6 +182,7 @@ async def test_who_is_cancelled_at_the_moment_of_being_served_passes_it_on(given
     assert network.open == 0
 
 
+@pytest.mark.interpreted
 @virtual_time
 async def test_a_connection_that_closes_on_its_way_to_who_waited_costs_nobody_his_place() -> None:
     network = ScriptedNetwork([[1.0, OK]], [[OK], [OK]])

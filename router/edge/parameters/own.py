@@ -18,7 +18,7 @@ from router.edge.parameters.template import TEMPLATE, take_template
 OVERRIDES = names_of(Owner.OVERRIDE)
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 DEPLOYMENT_NAME = re.compile(r"(?=[^.])[A-Za-z0-9._-]{1,128}", re.ASCII)
-_SPECIAL = names_of(Owner.ROUTER) | OVERRIDES | TEMPLATE.keys()
+_SPECIAL = names_of(Owner.ROUTER).union(OVERRIDES, TEMPLATE)
 
 
 class RouterParameters(NamedTuple):
