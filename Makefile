@@ -14,7 +14,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint fmt lock docs tools image-check bench bench-peers fuzz clean
+.PHONY: help run test chaos lint fmt lock docs tools image-check compiled test-compiled bench bench-peers fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -63,6 +63,13 @@ tools: .tools/stamp ## helm, kubectl and the linters that tests/deploy runs, int
 image-check: $(VENV)/dev.stamp ## follow the Dockerfile without Docker and run what comes of it, read-only (needs root)
 	@$(BIN)/python -m tests.deploy.rehearsal
 
+compiled: $(VENV)/dev.stamp ## the request path as machine code, into .compiled: 2 minutes; see docs/compiled.md
+	@LLM_ROUTER_COMPILE=1 $(PIP) install --quiet --no-deps --no-build-isolation --upgrade --target .compiled .
+
+test-compiled: compiled ## the tests of the edge, the upstream client and the whole, with what `make compiled` has made
+	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.compiled $(BIN)/python -m pytest -o "pythonpath=.compiled ." \
+		-m "not interpreted and not long and not chaos" tests/edge tests/upstream tests/e2e $(PYTEST_ARGS)
+
 bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 9 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
@@ -81,7 +88,7 @@ fuzz: $(VENV)/fuzz.stamp ## look for replies that break the upstream client (FUZ
 		-dict=tests/fuzz/http.dict -artifact_prefix=.fuzz/ .fuzz/found tests/fuzz/corpus
 
 clean: ## remove .venv and everything generated
-	rm -rf $(VENV) .tools build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
+	rm -rf $(VENV) .compiled .tools build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 	find router tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # A stamp is newer than the lock it was installed from. The package itself is linked, not copied, and so never stale.
