@@ -15,6 +15,8 @@ from bench import configs
 STREAMS = 100
 RATE = 250
 PEERS = Path(__file__).parent / ".peers"
+COMPILED = Path(__file__).parent.parent / ".compiled"
+"""Where `make compiled` leaves the router as machine code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,11 @@ def _router(place: Place) -> list[str]:
     return [sys.executable, "-m", "router", "serve", "--config", config]
 
 
+def _compiled(place: Place) -> list[str]:
+    interpreter, *arguments = _router(place)
+    return [interpreter, "-P", *arguments]  # not what stands in the folder it is started from
+
+
 def _nginx(place: Place) -> list[str]:
     config = place.file("nginx.conf", configs.nginx(str(place.work), place.port, place.upstreams))
     return [_nginx_program() or "nginx", "-p", str(place.work), "-c", config]
@@ -144,6 +151,14 @@ CONTENDERS: Sequence[Contender] = (
         program=lambda: sys.executable,
         version=lambda: _said(sys.executable, "-m", "router", "--version").removeprefix("llm-router "),
         headers=lambda place: {"Authorization": f"Bearer {configs.API_KEY}"},
+    ),
+    Contender(
+        name="router-compiled",
+        command=_compiled,
+        program=lambda: sys.executable if COMPILED.is_dir() else None,
+        version=lambda: _said(sys.executable, "-m", "router", "--version").removeprefix("llm-router "),
+        headers=lambda place: {"Authorization": f"Bearer {configs.API_KEY}"},
+        env={"PYTHONPATH": str(COMPILED)},
     ),
     Contender(
         name="nginx",
