@@ -64,6 +64,7 @@ image-check: $(VENV)/dev.stamp ## follow the Dockerfile without Docker and run w
 	@$(BIN)/python -m tests.deploy.rehearsal
 
 compiled: $(VENV)/dev.stamp ## the request path as machine code, into .compiled: 2 minutes; see docs/compiled.md
+	@rm -rf .compiled build # a module that is compiled no more, or into another library, is not to be found again
 	@LLM_ROUTER_COMPILE=1 $(PIP) install --quiet --no-deps --no-build-isolation --upgrade --target .compiled .
 
 test-compiled: compiled ## the tests of the edge, the upstream client and the whole, with what `make compiled` has made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Protocol, runtime_checkable
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
@@ -22,13 +21,6 @@ streams flow it finds the right size by itself, which may be megabytes."""
 
 AHEAD = 32768
 """Bytes of ciphertext that wait while reading is paused: more than a record of TLS has."""
-
-
-@runtime_checkable
-class ReadsAhead(Protocol):
-    """A TLS transport, of whichever loop."""
-
-    def set_read_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
 
 
 class Channel(asyncio.BufferedProtocol):
@@ -85,8 +77,9 @@ class Channel(asyncio.BufferedProtocol):
     def read_little_ahead(self) -> None:
         """Over TLS, what comes while reading is paused is kept here, not in the kernel: by the loops' own limit up to
         256 KiB, besides what one read brings."""
-        if isinstance(self._transport, ReadsAhead):
-            self._transport.set_read_buffer_limits(AHEAD)
+        set_limits = getattr(self._transport, "set_read_buffer_limits", None)  # a TLS transport's, of whichever loop
+        if set_limits is not None:
+            set_limits(AHEAD)
 
     def resume_reading(self) -> None:
         self._paused = False
