@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from router.core.prices import UNKNOWN, Prices
 
 if TYPE_CHECKING:
-    from genai_prices.types import ModelInfo, ModelPrice
+    from genai_prices.types import ModelInfo, ModelPrice, TieredPrices
 
 _BY_NAME: Mapping[str, str] = MappingProxyType(
     {"azure": "azure", "anthropic": "anthropic", "gemini": "google", "vertex": "google", "bedrock": "aws"}
@@ -102,12 +102,12 @@ def _prices(found: ModelPrice) -> Prices:
     return replace(rates(-1), above=tuple((start, rates(start)) for start in starts))
 
 
-def _rate(value: object, start: int) -> float | None:
+def _rate(value: Decimal | TieredPrices | None, start: int) -> float | None:
     """Dollars per token for prompts of more than `start` tokens."""
     if value is None or isinstance(value, Decimal):
         return None if value is None else float(value / _MILLION)
-    rate: Decimal = value.base  # type: ignore[attr-defined]
-    for tier in value.tiers:  # type: ignore[attr-defined]
+    rate = value.base
+    for tier in value.tiers:
         if tier.start <= start:
             rate = tier.price
     return float(rate / _MILLION)

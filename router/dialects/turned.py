@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from router.core.errors import UpstreamFailure
 from router.core.types import Usage
 from router.dialects.base import StreamDecoder
 
 
-class TurnedStream:
+class TurnedStream(ABC):
     """See `StreamDecoder`. `inner` decodes upstream's bytes; `_turned` makes of its frames what the client is to get,
     and takes over how far it has come."""
 
@@ -26,5 +28,6 @@ class TurnedStream:
     def end(self) -> bytes:
         return self._turned(self._inner.end())
 
+    @abstractmethod
     def _turned(self, frames: bytes) -> bytes:
-        raise NotImplementedError
+        """What the client is to get for these frames."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from abc import ABC, abstractmethod
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
@@ -13,17 +14,15 @@ from router.upstream.upload import Upload
 ONE_WRITE = 65536
 """Bytes. Up to this size, copying a body behind its head costs less than a second write."""
 
-
 SLOW = 32768
 """Bytes the kernel may keep for a connection whose stream was paused; twice as much with its own bookkeeping. While
 streams flow it finds the right size by itself, which may be megabytes."""
-
 
 AHEAD = 32768
 """Bytes of ciphertext that wait while reading is paused: more than a record of TLS has."""
 
 
-class Channel(asyncio.BufferedProtocol):
+class Channel(asyncio.BufferedProtocol, ABC):
     """`buffer` bounds one read; the event loops' own would take much more at once. A view, since asyncio slices it.
 
     `forward`: the socket leads to a proxy that passes requests on.
@@ -39,13 +38,13 @@ class Channel(asyncio.BufferedProtocol):
         self._paused = self._slow = False
         self.forward: Forward | None = None
 
+    @abstractmethod
     def data_received(self, data: bytes) -> None:
         """Bytes, as many as one read brought."""
-        raise NotImplementedError
 
+    @abstractmethod
     def source_failed(self, error: BaseException) -> None:
         """The source of the body that is being sent has failed."""
-        raise NotImplementedError
 
     def write(self, wire: WireRequest) -> None:
         """Send a request; a body that is still coming, by a task of its own."""
