@@ -11,7 +11,6 @@ from router.core.clock import Clock
 from router.core.quota import Shortage
 from router.core.types import Limits
 from router.core.window import SECONDS
-from router.state.exchange import MediumError
 
 PATIENCE = 1.0
 """Seconds for the counter to take in one correction."""
@@ -113,8 +112,8 @@ class Books:
             try:
                 async with asyncio.timeout(PATIENCE):
                     await self._exact.correct(*correction)
-            except (TimeoutError, MediumError):
-                continue  # what was reserved stands
+            except Exception:
+                continue  # whatever it was: what was reserved stands
 
     async def _book_on(self) -> None:
         while True:
@@ -136,7 +135,7 @@ class Books:
                 booked = await self._exact.book(
                     first.subject, age, sum(each[0] for each in told), sum(each[1] for each in told)
                 )
-        except (TimeoutError, MediumError):
+        except Exception:  # whatever it was must not end the bookkeeping
             return False
         done = set(map(id, entries))
         self._unbooked = deque(each for each in self._unbooked if id(each) not in done)

@@ -17,7 +17,6 @@ from router.core.limits import Reservation
 from router.core.quota import Shortage
 from router.core.types import Limits
 from router.state.books import Booked, Books, Entry, Exact, Refusal
-from router.state.exchange import MediumError
 
 BUDGET = 0.02
 """Seconds."""
@@ -125,9 +124,4 @@ def _answer_of(asked: _Asked) -> Booked | Refusal | None:
     """None where there is none yet, or never will be."""
     if not asked.done() or asked.cancelled():
         return None
-    error = asked.exception()
-    if error is None:
-        return asked.result()
-    if isinstance(error, MediumError):
-        return None
-    raise error
+    return asked.result() if asked.exception() is None else None

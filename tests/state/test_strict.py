@@ -18,7 +18,7 @@ from router.state.redis.client import connect
 from router.state.redis.exact import RedisExact
 from router.state.strict import StrictLimits
 from tests.core.making import FakeClock, group, tier
-from tests.state.redis_servers import RedisServer, redis_server
+from tests.state.redis_servers import RedisServer, free_port, redis_server
 from tests.state.replicas import LedgerMedium, Replica, trade_all
 from tests.state.slow_way import slow_way
 
@@ -128,7 +128,7 @@ async def test_a_redis_that_hangs_costs_twenty_milliseconds_and_the_configured_s
     await exact.close()
 
 
-async def test_while_nobody_can_be_heard_nobody_is_asked(server: RedisServer) -> None:
+async def test_while_nobody_can_be_heard_nobody_is_asked() -> None:
     class Unasked:
         async def take(self, *_: object) -> Refusal:
             raise AssertionError
@@ -144,13 +144,25 @@ async def test_while_nobody_can_be_heard_nobody_is_asked(server: RedisServer) ->
     assert await strict.take("a", CLOSED, reservation()) == Refusal(None, 1.0)
 
 
+@pytest.mark.parametrize("form", ["redis", "redis+cluster"])
+async def test_a_redis_that_is_not_there_is_told_in_one_way(form: str) -> None:
+    """The library's errors of a cluster are a family of their own."""
+    address = parse_redis_url(f"{form}://127.0.0.1:{free_port()}")
+    exact = RedisExact(lambda: connect(address), "router")
+    for asking in (exact.take("a", OPEN, 1), exact.book("a", 0, 1, 1), exact.correct("a", Booked(1), 0, 1)):
+        with pytest.raises(MediumError) as raised:
+            await asking
+        assert raised.value.reason in ("unreachable", "failing_over")
+    await exact.close()
+
+
 class Late:
     """A counter whose answers come when they are told to."""
 
     def __init__(self) -> None:
         self.answers: list[asyncio.Future[Booked | Refusal]] = []
         self.told: list[tuple[object, ...]] = []
-        self.reachable = True
+        self.trouble: Exception | None = None
 
     async def take(self, subject: str, limits: Limits, tokens: int) -> Booked | Refusal:
         answer: asyncio.Future[Booked | Refusal] = asyncio.get_running_loop().create_future()
@@ -158,11 +170,13 @@ class Late:
         return await answer
 
     async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
+        if self.trouble is not None:
+            raise self.trouble
         self.told.append(("correct", booked.second, requests, tokens))
 
     async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
-        if not self.reachable:
-            raise MediumError("unreachable")
+        if self.trouble is not None:
+            raise self.trouble
         self.told.append(("book", age, requests, tokens))
         return Booked(1000 - age)
 
@@ -276,7 +290,7 @@ async def test_who_was_let_through_unbooked_is_booked_once_the_counter_can_be_to
     late, shared = Late(), Shared(1)
     gone = True
     strict = StrictLimits(late, lambda: gone, shared.clock)
-    late.reachable = False
+    late.trouble = MediumError("unreachable")
     async with telling(strict):
         for _ in range(2):
             held, refusal = await take_late(strict, shared)
@@ -286,9 +300,37 @@ async def test_who_was_let_through_unbooked_is_booked_once_the_counter_can_be_to
         shared.clock.advance(1.0)
         held.settle(Spent.ESTIMATE, Usage(5, 5))
         await asyncio.sleep(0.01)
-        late.reachable = True
+        late.trouble = None
         await asyncio.sleep(0.05)
         assert late.told == [("book", 59, 2, 11), ("book", 1, 1, 1)]
+
+
+async def test_whatever_the_counter_raises_neither_a_request_nor_the_bookkeeping_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("router.state.books.AGAIN", 0.001)
+    late, shared = Late(), Shared(1)
+    strict = StrictLimits(late, lambda: False, shared.clock)
+    late.trouble = LookupError("nobody has thought of it")
+    async with telling(strict):
+        booked, asked = (asyncio.ensure_future(take_late(strict, shared)) for _ in range(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        late.answers[0].set_result(Booked(7))
+        late.answers[1].set_exception(late.trouble)
+        held, refusal = await booked
+        assert (refusal, (await asked)[1]) == (None, None)
+        held.settle(Spent.ESTIMATE, Usage(1, 1))
+        await asyncio.sleep(0.01)
+        late.trouble = None
+        await asyncio.sleep(0.05)
+        assert ("book", 0, 1, 1) in late.told
+        held, _ = await take_late(strict, shared)
+        late.answers[2].set_result(Booked(8))
+        await asyncio.sleep(0.01)
+        held.settle(Spent.ESTIMATE, Usage(1, 1))
+        await asyncio.sleep(0.01)
+        assert late.told[-1] == ("correct", 8, 0, 1)
 
 
 async def test_what_was_let_through_a_minute_ago_is_not_booked_any_more() -> None:

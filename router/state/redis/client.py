@@ -13,7 +13,7 @@ from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from router.core.redis_address import RedisAddress
 
@@ -24,6 +24,9 @@ MOST_CONNECTIONS = 1000
 """One for each request that asks for a strict limit at the same time; the exchange itself needs two."""
 
 Client = Redis | RedisCluster
+
+FAILURES = (RedisError, RedisClusterException, OSError)
+"""All that the library raises where a server can not be asked: what it says of a cluster is no RedisError."""
 
 
 def connect(
@@ -67,7 +70,7 @@ async def close(client: Client) -> None:
     for each in (client, *asked):
         try:
             await each.aclose()
-        except (RedisError, OSError):
+        except FAILURES:
             pass  # it was broken anyway
 
 

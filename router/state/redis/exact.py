@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from redis import exceptions as errors
-
 from router.core.quota import Shortage
 from router.core.types import Limits
 from router.state.books import Booked, Refusal
-from router.state.redis.client import Client, close
+from router.state.redis.client import FAILURES, Client, close
 from router.state.redis.medium import LAYOUT, Script, medium_error
 
 _SHORT: tuple[Shortage, Shortage] = ("rpm", "tpm")
@@ -33,20 +31,20 @@ class RedisExact:
         arguments = (_NONE if rpm is None else rpm, _NONE if tpm is None else tpm, tokens)
         try:
             answer, short = await self._take.call(self._client, [self._prefix + subject], *arguments)
-        except (errors.RedisError, OSError) as error:
+        except FAILURES as error:
             raise medium_error(error) from error
         return Booked(answer) if answer >= 0 and not short else Refusal(_SHORT[short - 1], -answer / 1000.0)
 
     async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
         try:
             await self._correct.call(self._client, [self._prefix + subject], booked.second, requests, tokens)
-        except (errors.RedisError, OSError) as error:
+        except FAILURES as error:
             raise medium_error(error) from error
 
     async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
         try:
             return Booked(await self._book.call(self._client, [self._prefix + subject], age, requests, tokens))
-        except (errors.RedisError, OSError) as error:
+        except FAILURES as error:
             raise medium_error(error) from error
 
     async def close(self) -> None:

@@ -16,7 +16,7 @@ from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster
 
 from router.state.exchange import LIFETIMES, TOTAL_TIMEOUT, Batch, Cooldown, Lifetimes, MediumError, Picture
-from router.state.redis.client import Client, close
+from router.state.redis.client import FAILURES, Client, close
 from router.state.redis.link import Dial, Link
 from router.state.wire import batch_to_json, cooldown_of, picture_from_json, place_of
 
@@ -34,6 +34,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (errors.BusyLoadingError, "loading"),
     (errors.ClusterDownError, "failing_over"),
     (errors.MasterDownError, "failing_over"),
+    (errors.RedisClusterException, "failing_over"),
     (errors.TimeoutError, "timeout"),
     (TimeoutError, "timeout"),
     (errors.ConnectionError, "unreachable"),
@@ -118,7 +119,7 @@ class RedisMedium:
             else:
                 async with asyncio.timeout(self._total_timeout):
                     answer = await self._begin(keys, arguments)
-        except (errors.RedisError, OSError) as error:
+        except FAILURES as error:
             await self._hang_up()
             raise medium_error(error) from error
         except asyncio.CancelledError:
@@ -161,7 +162,7 @@ class RedisMedium:
                         by, *told = orjson.loads(message["data"])
                         if by != replica:
                             yield cooldown_of(*told)
-        except (errors.RedisError, OSError, ValueError) as error:
+        except (*FAILURES, ValueError) as error:
             raise medium_error(error) from error
         finally:
             await close(client)
@@ -204,7 +205,7 @@ class RedisMedium:
         client = self._client = self._client or self._connect()
         try:
             return await script.call(client, keys, *arguments)
-        except (errors.RedisError, OSError) as error:
+        except FAILURES as error:
             await self._drop(client)
             raise medium_error(error) from error
         except asyncio.CancelledError:
