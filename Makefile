@@ -68,6 +68,8 @@ compiled: $(VENV)/dev.stamp ## the request path as machine code, into .compiled:
 	@LLM_ROUTER_COMPILE=1 $(PIP) install --quiet --no-deps --no-build-isolation --upgrade --target .compiled .
 
 test-compiled: compiled ## the tests of the edge, the upstream client and the whole, with what `make compiled` has made
+	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.compiled $(BIN)/python -c \
+		"import router.flow.runner as it; assert it.__file__.startswith('$(CURDIR)/.compiled/') and it.__file__.endswith('.so'), it"
 	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.compiled $(BIN)/python -m pytest -o "pythonpath=.compiled ." \
 		-m "not interpreted and not long and not chaos" tests/edge tests/upstream tests/e2e $(PYTEST_ARGS)
 

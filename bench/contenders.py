@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import configs
@@ -101,6 +101,13 @@ def _compiled(place: Place) -> list[str]:
     return [interpreter, "-P", *arguments]  # not what stands in the folder it is started from
 
 
+def _compiled_program() -> str | None:
+    """None where nothing is compiled, or the source is newer than what is."""
+    built = [path.stat().st_mtime for path in COMPILED.glob("router/flow/runner.*.so")]
+    source = max(path.stat().st_mtime for path in (COMPILED.parent / "router").rglob("*.py"))
+    return sys.executable if built and min(built) > source else None
+
+
 def _nginx(place: Place) -> list[str]:
     config = place.file("nginx.conf", configs.nginx(str(place.work), place.port, place.upstreams))
     return [_nginx_program() or "nginx", "-p", str(place.work), "-c", config]
@@ -144,20 +151,20 @@ OFFLINE = {
     for what in ("MODEL_COST_MAP", "ANTHROPIC_BETA_HEADERS", "AUTOROUTER_PRESETS", "BLOG_POSTS", "POLICY_TEMPLATES")
 }
 
+ROUTER = Contender(
+    name="router",
+    command=_router,
+    program=lambda: sys.executable,
+    version=lambda: _said(sys.executable, "-m", "router", "--version").removeprefix("llm-router "),
+    headers=lambda place: {"Authorization": f"Bearer {configs.API_KEY}"},
+)
 CONTENDERS: Sequence[Contender] = (
-    Contender(
-        name="router",
-        command=_router,
-        program=lambda: sys.executable,
-        version=lambda: _said(sys.executable, "-m", "router", "--version").removeprefix("llm-router "),
-        headers=lambda place: {"Authorization": f"Bearer {configs.API_KEY}"},
-    ),
-    Contender(
+    ROUTER,
+    replace(
+        ROUTER,
         name="router-compiled",
         command=_compiled,
-        program=lambda: sys.executable if COMPILED.is_dir() else None,
-        version=lambda: _said(sys.executable, "-m", "router", "--version").removeprefix("llm-router "),
-        headers=lambda place: {"Authorization": f"Bearer {configs.API_KEY}"},
+        program=_compiled_program,
         env={"PYTHONPATH": str(COMPILED)},
     ),
     Contender(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,18 +32,14 @@ if TYPE_CHECKING:
     from router.edge.server import EdgeServer
 
 
+@dataclass(slots=True)
 class Hot:
     """A request to be served inline. `body` is whole, or still coming."""
 
-    __slots__ = ("body", "headers", "keep_alive", "kind")
-
-    def __init__(
-        self, kind: Kind, headers: CIMultiDictProxy[str], body: bytes | StreamReader, keep_alive: bool
-    ) -> None:
-        self.kind = kind
-        self.headers = headers
-        self.body = body
-        self.keep_alive = keep_alive
+    kind: Kind
+    headers: CIMultiDictProxy[str]
+    body: bytes | StreamReader
+    keep_alive: bool
 
 
 class FastProtocol(EdgeProtocol):

@@ -39,8 +39,11 @@ class EdgeProtocol(RequestHandler):
         super().connection_made(transport)
         cast(asyncio.Transport, transport).set_write_buffer_limits(high=UNSENT)
         sock = transport.get_extra_info("socket")
-        if sock is not None and hasattr(socket, "TCP_NOTSENT_LOWAT") and sock.family != socket.AF_UNIX:
+        if sock is None or sock.family == socket.AF_UNIX:
+            return
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_SECONDS * 1000))
 
     @property

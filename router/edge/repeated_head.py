@@ -8,6 +8,7 @@ length may differ, so nothing can be read in two ways.
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDictProxy
@@ -19,16 +20,13 @@ _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,10})\r\n", re.IGNORECASE)
 _MOST_DIGITS = 10
 
 
-class RepeatedHead:
+class RepeatedHead(NamedTuple):
     """What is the same in every request with this head. `before` and `after` are the bytes around the length."""
 
-    __slots__ = ("after", "before", "headers", "kind")
-
-    def __init__(self, before: bytes, after: bytes, kind: Kind, headers: CIMultiDictProxy[str]) -> None:
-        self.before = before
-        self.after = after
-        self.kind = kind
-        self.headers = headers
+    before: bytes
+    after: bytes
+    kind: Kind
+    headers: CIMultiDictProxy[str]
 
     def body_of(self, data: bytes) -> tuple[int, int] | None:
         """Where the body begins in `data` and how long it will be, in bytes; None for any other head."""

@@ -22,19 +22,20 @@ class AccessLog:
     def __init__(self, path: str, max_bytes: int = 0, files: int = 0) -> None:
         """`max_bytes` and `files`: see `RotatingFile`. Raises OSError where the file cannot be opened."""
         self._file = None if path == "-" else RotatingFile(path, max_bytes, files)
+        self._unmade = 0
         self._writer = LineWriter(self._file.write if self._file else _write_out)
 
     @property
     def dropped(self) -> int:
         """Lines lost because the queue was full, the file could not be written, or the line not be made."""
-        return self._writer.dropped
+        return self._writer.dropped + self._unmade
 
     def __call__(self, event: Finished) -> None:
         """The line is made here and now: what it is made of is still in the processor's cache, and no longer needed."""
         try:
             line = render(event)
         except Exception:  # what a client has put into its metadata costs one line, not the request
-            self._writer.dropped += 1
+            self._unmade += 1
             return
         self._writer.put(line)
 

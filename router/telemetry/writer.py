@@ -78,9 +78,11 @@ class LineWriter(BatchWriter[bytes]):
         super().__init__(self._lines, "log-writer", QUEUE_LINES, BATCH_SECONDS)
 
     def _lines(self, lines: list[bytes]) -> int:
+        lost = 0
         for begin in range(0, len(lines), LINES_AT_ONCE):
+            piece = lines[begin : begin + LINES_AT_ONCE]
             try:
-                self._write_lines(b"".join(lines[begin : begin + LINES_AT_ONCE]))
+                self._write_lines(b"".join(piece))
             except Exception:  # a full disk, or a pipe that was closed: a ValueError
-                return len(lines) - begin
-        return 0
+                lost += len(piece)
+        return lost

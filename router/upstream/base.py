@@ -14,7 +14,7 @@ GUARDED = "guarded"
 
 class Timing:
     """One attempt's limits. `connect` and `stream_idle` in seconds; `deadline` and `first_token` are moments on the
-    loop's clock, `first_token` infinite for requests that do not stream."""
+    loop's clock, `first_token` infinite for requests that do not stream. Not changed once made."""
 
     __slots__ = ("connect", "deadline", "first_token", "stream_idle")
 
@@ -62,7 +62,8 @@ class BodyStream(Protocol):
 
 
 class UpstreamResponse:
-    """A response whose body is either whole (`body`) or still coming (`stream`, for a 2xx `text/event-stream`)."""
+    """A response whose body is either whole (`body`, bytes as they came) or still coming (`stream`, for a 2xx
+    `text/event-stream`, with `body` empty). Not changed once made."""
 
     __slots__ = ("body", "headers", "status", "stream")
 

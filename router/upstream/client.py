@@ -139,7 +139,8 @@ class HttpUpstream:
 
     async def _open_one(self, origin: Origin) -> Connection:
         """A new connection, where there is room for it."""
-        connection = Connection(asyncio.get_running_loop(), self, self._limits)
+        loop = asyncio.get_running_loop()
+        connection = Connection(loop, self, self._limits)
         try:
             connection.forward = await self._dial(origin, connection)
             if self._closed:
@@ -149,7 +150,8 @@ class HttpUpstream:
         except BaseException:
             self.counters.not_opened += 1
             connection.close(CloseReason.CANCELLED)
-            self.lost(connection)  # uvloop says so of none that was cancelled in the moment of its opening
+            # After `connection_lost`, which uvloop leaves out where it was cancelled in the moment of its opening.
+            loop.call_soon(self.lost, connection)
             self.pool.release(origin)
             raise
         self.counters.opened += 1

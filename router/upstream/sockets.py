@@ -33,11 +33,8 @@ async def race(
     finally:
         losers = [attempt for attempt in attempts if attempt is not winner]
         for attempt in losers:
-            if attempt.done():
-                _drop(attempt)
-            else:
-                attempt.add_done_callback(_drop)
-                attempt.cancel()
+            attempt.add_done_callback(_drop)
+            attempt.cancel()
         if losers:
             try:
                 await asyncio.wait(losers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,22 @@ async def test_status_shows_the_live_picture(house: Open) -> None:
         assert max(cooldowns) == pytest.approx(30.0, abs=5.0)
         assert [key["position"] for key in limited["keys"]] == [0, 1]
         assert not any(key["trial"] for key in limited["keys"])
+
+
+async def test_status_shows_a_key_on_trial(house: Open) -> None:
+    limited = inside("limited", Behaviour(script=("429", "hang"), retry_after=0.1), api_keys=(SECRET,))
+    async with house(group(limited)) as router:
+        trying = asyncio.create_task(router.ask(CHAT, HI))
+        shown = False
+        async with asyncio.timeout(10):
+            while not shown:
+                await asyncio.sleep(0.01)
+                (told,) = safely(await router.ask(STATUS))["deployments"]
+                (key,) = told["keys"]
+                shown = key["trial"]
+        assert (key["cooldown"] > 0.0, told["in_flight"]) == (True, 1)
+        trying.cancel()
+        await asyncio.gather(trying, return_exceptions=True)
 
 
 async def test_explain_shows_when_a_stream_is_hedged_and_to_whom(house: Open) -> None:

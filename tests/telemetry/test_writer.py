@@ -109,3 +109,23 @@ def test_a_program_may_end_while_a_write_hangs() -> None:
     assert lines._worker.daemon
     lines.close(SOON)
     assert not lines._worker.is_alive()
+
+
+def test_what_comes_after_a_piece_that_could_not_be_written_is_written() -> None:
+    gate, tried = Gate(), []
+
+    def write(lines: bytes) -> None:
+        gate(lines)
+        tried.append(lines)
+        if len(tried) == 2:
+            raise OSError(28, "No space left on device")
+
+    lines = LineWriter(write)
+    lines.put(b"first\n")
+    assert gate.waiting.wait(SOON)
+    for index in range(2 * writer.LINES_AT_ONCE):
+        lines.put(f"line {index}\n".encode())
+    gate.open.set()
+    lines.close(SOON)
+    assert [piece.count(b"\n") for piece in tried] == [1, writer.LINES_AT_ONCE, writer.LINES_AT_ONCE]
+    assert (lines.dropped, lines.written) == (writer.LINES_AT_ONCE, 1 + writer.LINES_AT_ONCE)
