@@ -44,12 +44,21 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class Use(NamedTuple):
-    """What is used of one subject's limits: requests under way; requests and tokens of the last minute, and those that
-    the replica may yet take of them."""
+    """What is used of one subject's limits: requests under way; requests and tokens of the last minute.
+
+    A replica's batch tells its claims apart: the most that it may have used until its next one, 0 where that is no more
+    than it has used. They end with its lease. In a picture each replica counts as the larger of the two.
+    """
 
     in_flight: int = 0
     requests: int = 0
     tokens: int = 0
+    claimed_requests: int = 0
+    claimed_tokens: int = 0
+
+    def claimed(self) -> Use:
+        """As the siblings count it, while its replica lives."""
+        return Use(self.in_flight, max(self.requests, self.claimed_requests), max(self.tokens, self.claimed_tokens))
 
 
 class Ages(NamedTuple):

@@ -103,7 +103,8 @@ class Hearing:
 
     def _part_of(self, subject: str) -> Part:
         part = Part(self._live, alone=self._alone, news=self._news)
-        part.in_flight, part.requests, part.tokens = self._uses.get(subject, _UNUSED)
+        use = self._uses.get(subject, _UNUSED)
+        part.in_flight, part.requests, part.tokens = use.in_flight, use.requests, use.tokens
         return part
 
     def _meters(self) -> Iterator[tuple[str, Meter]]:

@@ -31,9 +31,10 @@ class Record:
         return not self.left and now - self.at < self._lifetimes.lease
 
     def used(self, now: float) -> Iterator[tuple[str, Use]]:
-        """What it uses: as it said while it lives, and afterwards what of that is still of the last minute."""
+        """What it uses: with its claims while it lives, and afterwards what of the rest is still of the last minute."""
         if self.alive(now):
-            yield from self.uses.items()
+            for subject, use in self.uses.items():
+                yield subject, use.claimed()
             return
         for subject, use in self.uses.items():
             requests, tokens = self.ages.get(subject, Ages())

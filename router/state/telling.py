@@ -77,11 +77,17 @@ def samples(store: MemoryStore) -> dict[str, Sample]:
 def _use(in_flight: int, meter: Meter | None, now: float) -> Use:
     if meter is None:
         return Use(in_flight)
-    requests, tokens = (0, 0) if meter.part is None else meter.part.claims()
+    requests = 0 if meter.requests is None else meter.requests.total(now)
+    tokens = 0 if meter.tokens is None else meter.tokens.total(now)
+    if meter.part is None:
+        return Use(in_flight, requests, tokens)
+    more_requests, more_tokens = meter.part.claims()
     return Use(
         in_flight,
-        0 if meter.requests is None else max(meter.requests.total(now), requests),
-        0 if meter.tokens is None else max(meter.tokens.total(now), tokens),
+        requests,
+        tokens,
+        more_requests if more_requests > requests else 0,
+        more_tokens if more_tokens > tokens else 0,
     )
 
 

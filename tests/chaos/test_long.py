@@ -154,7 +154,7 @@ async def test_what_a_hundred_killed_replicas_leave_behind(tmp_path: Path, figur
         assert took < 4.0
         await asyncio.sleep(64.0)
         with run.redis.admin() as admin:
-            keys, replicas = admin.dbsize(), admin.hlen("{router}:v1:replicas")
+            keys, replicas = admin.dbsize(), admin.hlen("{router}:v2:replicas")
         figure(f"100 replicas killed: gone {took:.1f} s after the last; 64 s later {keys} key with {replicas} replica")
         assert replicas == 1
         assert keys == 1

@@ -46,7 +46,7 @@ def test_two_replicas_meet_in_it(tmp_path: Path) -> None:
         pods = [Pod(manifests, folder, redis=f"127.0.0.1:{port}") for folder in folders[:2]]
         with pods[0].running() as one, pods[1].running() as two:
             with redis.Redis(port=port, password=PASSWORD) as client:
-                until(lambda: len(client.hgetall("{router-llm-router}:v1:replicas")) == 2, 20)
+                until(lambda: len(client.hgetall("{router-llm-router}:v2:replicas")) == 2, 20)
             for router in (one, two):
                 assert ask(router, pods[0].keys["master-key"]) == 200
                 assert "\nrouter_state_degraded 0" in fetch(f"{router.root}/metrics")[1].decode()

@@ -11,7 +11,7 @@ from router.state.local import HEARD_MOST, Keeper, LocalMedium, batch_of, plain
 from tests.core.making import FakeClock
 
 WHOLE = Batch(
-    "r1", 3, 7, {"a": Use(1, 2, 3)}, {"a": Ages((1, 1), (2, 1))}, {"b": Failing(4.5, 0.25)}, {"c": True}, ["d"],
+    "r1", 3, 7, {"a": Use(1, 2, 3, 4, 5)}, {"a": Ages((1, 1), (2, 1))}, {"b": Failing(4.5, 0.25)}, {"c": True}, ["d"],
     {"a": Sample((10, 0.5), None)}, {"key:team": 1.5}, [Cooldown("b", 1, 9.0, True)], {"key:team": 20.0},
 )  # fmt: skip
 
@@ -35,10 +35,10 @@ def test_a_batch_comes_through_as_it_was() -> None:
 def test_what_a_dead_worker_had_under_way_is_over_at_once_and_what_it_used_counts_on() -> None:
     keeper = Keeper(FakeClock(), lambda worker, cooldown: None)
     keeper.trade(1, plain(Batch("r1", 0, 1, {"a": Use(5, 9, 90)}, {"a": Ages((9,), (90,))})))
-    assert keeper.trade(2, plain(Batch("r2", 0, 1)))[3] == {"a": [5, 9, 90]}
+    assert keeper.trade(2, plain(Batch("r2", 0, 1)))[3] == {"a": plain(Use(5, 9, 90))}
     keeper.lost(1)
     keeper.lost(3)
-    assert keeper.trade(2, plain(Batch("r2", 0, 2)))[3] == {"a": [0, 9, 90]}
+    assert keeper.trade(2, plain(Batch("r2", 0, 2)))[3] == {"a": plain(Use(0, 9, 90))}
 
 
 def test_a_published_cooldown_goes_to_the_others_and_into_the_next_picture() -> None:

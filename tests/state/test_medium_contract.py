@@ -181,6 +181,14 @@ async def test_what_a_dead_replica_used_leaves_by_age(setting: Setting, lifetime
     assert (await setting.trade(1)).uses == {}
 
 
+async def test_a_claim_counts_as_used_until_its_replica_is_dead(setting: Setting, lifetimes: Lifetimes) -> None:
+    await setting.trade(0, uses={"a": Use(1, 3, 50, 40, 0)}, ages={"a": Ages([3], [50])})
+    await setting.trade(2, uses={"a": Use(0, 2, 30, 0, 70)}, ages={"a": Ages([2], [30])})
+    assert (await setting.trade(1)).uses == {"a": Use(1, 40 + 2, 50 + 70)}
+    await setting.wait(lifetimes.lease + 0.05)
+    assert (await setting.trade(1)).uses == {"a": Use(0, 3 + 2, 50 + 30)}
+
+
 async def test_deltas_are_applied_once_for_each_sequence(setting: Setting) -> None:
     await setting.join()
     for _ in range(3):
@@ -333,8 +341,8 @@ async def test_a_hundred_dead_leave_nothing_behind(
     assert (seen.uses, seen.held, seen.live) == ({}, {}, 1)
     if isinstance(place, RedisServer):
         with place.admin() as admin:
-            assert admin.hkeys("{router}:v1:replicas") == [b"r1"]
-            assert set(admin.keys("*")) == {b"{router}:v1:replicas"}
+            assert admin.hkeys("{router}:v2:replicas") == [b"r1"]
+            assert set(admin.keys("*")) == {b"{router}:v2:replicas"}
 
 
 async def test_what_was_written_before_the_clock_was_set_back_is_dropped(
@@ -345,14 +353,14 @@ async def test_what_was_written_before_the_clock_was_set_back_is_dropped(
         pytest.skip("its clock can not be set")
     later = round((time.time() + 3600.0) * 1000)
     with place.admin() as admin:
-        admin.hset("{router}:v1:replicas", "ghost", f'[{later},7,0,{{"a":[9000,0]}}]\n')
-        admin.hset("{router}:v1:cooldowns", "a:0", f"{later} {later + 20_000} 0")
-        admin.hset("{router}:v1:trials", "a", f"ghost {later + 3_000}")
-        admin.hset("{router}:v1:recovered", "a", f"{later} ghost")
+        admin.hset("{router}:v2:replicas", "ghost", f'[{later},7,0,{{"a":[9000,0]}}]\n')
+        admin.hset("{router}:v2:cooldowns", "a:0", f"{later} {later + 20_000} 0")
+        admin.hset("{router}:v2:trials", "a", f"ghost {later + 3_000}")
+        admin.hset("{router}:v2:recovered", "a", f"{later} ghost")
         await setting.trade(0, uses={"b": Use(1)})
         seen = await setting.trade(1)
         assert (seen.live, seen.uses, seen.cooldowns, seen.held, seen.recovered) == (2, {"b": Use(1)}, [], {}, {})
-        assert not admin.hexists("{router}:v1:replicas", "ghost")
+        assert not admin.hexists("{router}:v2:replicas", "ghost")
 
 
 async def test_random_losses_and_replays_leave_the_sums_right(setting: Setting) -> None:

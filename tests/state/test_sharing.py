@@ -146,6 +146,17 @@ async def test_what_a_replica_may_yet_take_is_used_to_the_others_while_it_takes_
         assert other.store.left(KEY).requests.remaining == remaining  # type: ignore[union-attr]
 
 
+async def test_what_a_dead_replica_might_yet_have_taken_is_free_again_with_its_lease() -> None:
+    fleet = Fleet(2)
+    await fleet.trade()
+    dead, other = fleet.replicas
+    assert dead.admit(KEY)
+    await dead.trade()
+    fleet.clock.advance(LEASE + 0.1)
+    await other.trade()
+    assert other.store.left(KEY).requests.remaining == 99  # type: ignore[union-attr]
+
+
 async def test_one_replica_with_all_the_load_gets_nearly_all_of_the_limit() -> None:
     fleet = Fleet(4)
     await fleet.trade()

@@ -20,7 +20,7 @@ from router.state.redis.client import FAILURES, Client, close
 from router.state.redis.link import Dial, Link
 from router.state.wire import batch_to_json, cooldown_of, picture_from_json, place_of
 
-LAYOUT = "v1"
+LAYOUT = "v2"
 """Replicas of different layouts do not see each other."""
 QUIET = 5.0
 """Seconds without a message after which a subscription is asked whether it is still there."""

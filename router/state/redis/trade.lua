@@ -6,7 +6,7 @@
 -- what each sibling uses: as one flat list, and in MessagePack, which takes a quarter of the time of a mapping in JSON.
 --
 -- A replica's record is [at, turn, left, failing] in JSON, a line feed, and what it uses: subject, requests under way,
--- requests and tokens of the last minute, subject, …
+-- requests and tokens of the last minute, requests and tokens claimed, subject, …
 --
 -- KEYS: replicas, ages, samples, cooldowns, trials, recovered, spent, spent-at, spent-until, applied:REPLICA
 -- ARGV: replica, batch, what of it goes into the record (failing, uses), then in milliseconds: lease, minute, trial lease,
@@ -97,10 +97,12 @@ for _, record in ipairs(siblings) do
         aged_at, ages = unpack(cjson.decode(redis.call('HGET', KEYS[2], record.name) or '[0, {}]'))
     end
     local flat = record.uses
-    for place = 1, #flat, 4 do
+    for place = 1, #flat, 6 do
         local subject = flat[place]
         local in_flight, requests, tokens = flat[place + 1], flat[place + 2], flat[place + 3]
-        if not lives then
+        if lives then
+            requests, tokens = math.max(requests, flat[place + 4]), math.max(tokens, flat[place + 5])
+        else
             local told = ages[subject] or {}
             in_flight = 0
             requests, tokens = rest(record, requests, aged_at, told[1]), rest(record, tokens, aged_at, told[2])
