@@ -3,7 +3,8 @@
 There is a room for each model group while somebody waits for it. `Room.serve` is one synchronous step: it goes through
 the waiting in their order, and whoever can be sent takes its lease there and then, before any newcomer can. Who cannot
 holds the backends it waits for against those behind it, or small requests would overtake a large one for ever. A room
-is served when a lease has been settled, when the next slot frees by the clock, and when somebody comes or leaves.
+is served when a lease has been settled or has let go of its key, when the next slot frees by the clock, and when
+somebody comes or leaves.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ class Queue:
         return {name: len(room.line) for name, room in self._rooms.items()}
 
     def freed(self, backend: str) -> None:
-        """A lease on `backend` has been settled."""
+        """A lease on `backend` has been settled, or has let go of the key that it had to itself."""
         for room in list(self._rooms.values()):
             if backend in room.backends:
                 room.serve()

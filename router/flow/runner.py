@@ -203,6 +203,10 @@ class Runner:
         answered: float | None = None
         timing = self._timing(route, step, began)
         override = request.override if step.group is failover.first else None
+        if override is not None:
+            lease.disown(began)
+            if self.queue:
+                self.queue.freed(deployment.backend)
         outcome, told = UNSENT, "client_gone"
         record.attempts = failover.attempts
         record.served_by, record.deployment, record.provider = step.group.name, deployment.id, deployment.provider
@@ -225,8 +229,10 @@ class Runner:
             response = await self._upstreams[scheme].send(wire, timing)
             if response.stream is None:
                 answered = self._clock()
-            elif lease.key_trial and override is None and 200 <= response.status < 300:
+            elif lease.key_trial and 200 <= response.status < 300:
                 lease.let_in(self._clock())
+                if self.queue:
+                    self.queue.freed(deployment.backend)
             word = dialect.allowances(response.headers)
             if word is not None and override is None:
                 self._state.heard(lease, word)

@@ -90,6 +90,14 @@ class Lease:
     def deployment(self) -> Deployment:
         return self.candidate.deployment
 
+    def disown(self, now: float) -> None:
+        """A client chose its key, headers or deployment: nothing of it is news of ours."""
+        if self.waiting:
+            self.waiting = False
+            self.load.backlog.gone()
+        if self.key_trial:
+            self.end_key_trial(now, well=False)
+
     def let_in(self, now: float) -> None:
         """Upstream has begun a good answer, so its key does well again."""
         if self.key_trial:

@@ -16,6 +16,7 @@ from router.core.catalogue import Catalogue
 from router.core.errors import RouterError
 from router.core.events import Event, Finished
 from router.core.hedging import FEWEST
+from router.core.override import Override
 from router.core.types import Deployment, Estimate, RouteRequest
 from router.dialects.base import InferenceRequest, WireRequest
 from router.dialects.openai import OpenAIDialect
@@ -55,6 +56,7 @@ class Asks:
     interrupted_at: int | None = None
     waking: bool = False
     rest: float = 0.0
+    override: Override | None = None
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ async def _ask(asks: Asks, runner: Runner, store: WatchedStore, upstream: Script
     group = runner.catalogue.resolve(asks.model)
     assert group is not None
     body = {"model": asks.model, "messages": [{"role": "user", "content": "tell"}], "stream": asks.stream}
-    request = InferenceRequest("chat", "req-1", orjson.dumps(body), body, asks.stream)
+    request = InferenceRequest("chat", "req-1", orjson.dumps(body), body, asks.stream, override=asks.override)
     route = RouteRequest(
         "chat",
         asks.model,

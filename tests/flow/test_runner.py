@@ -11,7 +11,8 @@ from router.core.catalogue import Catalogue
 from router.core.events import Attempted, Cooled, FellBack, Recovered, Rejected
 from router.core.failover import FallbackKind
 from router.core.filters import Reason
-from router.core.types import CooldownPolicy, Deployment, ModelGroup, Prices, RoutingPolicy, Usage
+from router.core.override import Override
+from router.core.types import CooldownPolicy, Deployment, ModelGroup, Prices, QueuePolicy, RoutingPolicy, Usage
 from tests.flow.behaviours import REPLY, WORDS
 from tests.flow.promises import assert_all_kept
 from tests.flow.stories import KEEPALIVE, START, Asks, Played, Story, Told, body_of, content, header, play
@@ -201,6 +202,26 @@ def test_what_comes_back_from_a_429_is_tried_by_one_request_until_the_head_of_it
     played = happens({"a": "429, come back | slow head | ok", "b": "ok"}, *asks)
     assert [tried(told)[-1] for told in played.told] == ["b", "a", "b", "b", "a"]
     assert [told.record.attempts for told in played.told] == [2, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("override", "freed_at"), [(None, 3.0), (Override(headers={"x-team": "theirs"}), 2.6)])
+def test_whoever_waits_for_a_key_on_trial_goes_as_soon_as_it_is_free(override: Override | None, freed_at: float) -> None:
+    once = group("alpha", "a", policy=replace(POLICY, num_retries=0, queue=QueuePolicy(5)))
+    asks = (Asks(), Asks(at=2.5, override=override), Asks(at=2.6))
+    played = play(Story(Catalogue({"alpha": once}), {"a.test": ("429, come back", "slow head", "ok")}, asks))
+    assert [round(told.finished - START, 3) for told in played.told] == [0.0, 4.0, freed_at]
+    assert [told.record.outcome for told in played.told[1:]] == ["ok", "ok"]
+
+
+def test_an_attempt_with_a_clients_own_headers_neither_teaches_nor_tries_anything() -> None:
+    once = group("alpha", "a", policy=replace(POLICY, num_retries=0))
+    asks = (Asks(), Asks(at=2.5, override=Override(headers={"x-team": "theirs"})), Asks(at=2.6, stream=False))
+    played = happens({"a": "429, come back | slow | ok"}, *asks, groups=(once,))
+    assert header(played.told[1].sent[0].wire, "x-team") == ["theirs"]
+    assert [told.record.outcome for told in played.told[1:]] == ["ok", "ok"], "the deployment's own key is free"
+    (load,) = [candidate.load for candidate in played.store.candidates()]
+    assert load.latency.usual(10) == 0.0, "no stream has been measured"
+    assert (load.backlog.waiting, load.backlog.pace, load.backlog.room) == (0, 0.0, 1.0)
 
 
 def test_a_fallback_is_told_of_once_and_only_when_it_is_sent_to() -> None:
