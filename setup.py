@@ -68,7 +68,6 @@ COMPILED = [
     "router/edge/tags.py",
     "router/flow/accounting.py",
     "router/flow/admission.py",
-    "router/flow/fault.py",
     "router/flow/queue.py",
     "router/flow/relay.py",
     "router/flow/runner.py",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.core.errors import FailureKind, UpstreamFailure
+from router.core.types import RouteRequest
 
 BACKOFF_BASE = 0.2
 BACKOFF_MAX = 8.0
@@ -80,6 +81,17 @@ def judge(failure: UpstreamFailure, *, client_named: bool = False) -> Verdict:
         return verdict
     health = Health.FAILURE if verdict.health is Health.CONNECTION_FAILURE else verdict.health
     return Verdict(Action.STOP, health)
+
+
+def is_no_fault(failure: UpstreamFailure, deadline: float, request: RouteRequest, attempts: int) -> bool:
+    """Whether a failure says nothing about the deployment: the request's deadline cut it off, which its client had
+    chosen or earlier attempts had used up; or the client asked for so much, or read it so slowly, that a stream in
+    good health took too long. `deadline`: the attempt's, in clock seconds; `attempts`: the request's so far, with
+    this one."""
+    if failure.kind is not FailureKind.ATTEMPT_TIMEOUT:
+        return False
+    cut_short = deadline >= request.deadline and (request.hurried or attempts > 1)
+    return failure.sent_bytes or cut_short
 
 
 def backoff(retry: int, jitter: float) -> float:

@@ -14,6 +14,7 @@ from router.core.events import Attempted, FellBack, Finished, Observer, Rejected
 from router.core.exhausted import describe
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.plan import Rejection
+from router.core.retry import is_no_fault
 from router.core.routes import Routes, with_group
 from router.core.tokens import BYTES_PER_TOKEN
 from router.core.types import Limits, ModelGroup, QueuePolicy, RouteRequest
@@ -23,7 +24,6 @@ from router.flow.accounting import book
 from router.flow.admission import Gate, unknown_limit
 from router.flow.copying import Copying
 from router.flow.exchange import Exchange
-from router.flow.fault import is_no_fault
 from router.flow.hedging import Hedger
 from router.flow.prompter import Prompter
 from router.flow.queue import Blocked, Queue, Ticket, blocked
@@ -243,7 +243,7 @@ class Runner:
             return True
         except UpstreamFailure as failure:
             verdict = failover.failed(step, failure)
-            if outcome is not UNSENT and not is_no_fault(failure, timing, route, failover.attempts):
+            if outcome is not UNSENT and not is_no_fault(failure, timing.deadline, route, failover.attempts):
                 outcome = Outcome(verdict.health, failure.kind, failure.retry_after, step.counts)
             told = failure.kind.value
             if failure.sent_bytes:

@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from router.core.errors import FailureKind, UpstreamFailure
-from router.core.retry import BACKOFF_MAX, VERDICTS, Action, Health, Verdict, backoff, judge
+from router.core.retry import BACKOFF_MAX, VERDICTS, Action, Health, Verdict, backoff, is_no_fault, judge
 from router.dialects.recognise import failure_of
+from tests.core.making import START, request
 
 ELSEWHERE, NEVER_SAME, GIVE_UP = Action.ELSEWHERE, Action.NEVER_SAME, Action.GIVE_UP
 WINDOW, POLICY = Action.CONTEXT_WINDOW_FALLBACK, Action.CONTENT_POLICY_FALLBACK
@@ -108,6 +109,25 @@ def test_a_stream_that_broke_is_a_failure_but_none_to_connect(kind: FailureKind)
 @pytest.mark.parametrize("kind", [FailureKind.CONTENT_POLICY, FailureKind.CONTEXT_WINDOW])
 def test_a_refusal_in_the_middle_of_a_stream_is_no_fault_of_the_deployment(kind: FailureKind) -> None:
     assert judge(UpstreamFailure(kind, "filtered", sent_bytes=True)).health is Health.NONE
+
+
+@pytest.mark.parametrize(
+    ("kind", "deadline", "hurried", "attempts", "sent_bytes", "no_fault"),
+    [
+        (FailureKind.ATTEMPT_TIMEOUT, START + 5.0, False, 1, False, False),
+        (FailureKind.ATTEMPT_TIMEOUT, START + 5.0, False, 2, False, True),
+        (FailureKind.ATTEMPT_TIMEOUT, START + 5.0, True, 1, False, True),
+        (FailureKind.ATTEMPT_TIMEOUT, START + 4.0, True, 2, False, False),
+        (FailureKind.ATTEMPT_TIMEOUT, START + 4.0, False, 1, True, True),
+        (FailureKind.FIRST_TOKEN_TIMEOUT, START + 5.0, True, 2, False, False),
+        (FailureKind.SERVER_ERROR, START + 5.0, True, 2, True, False),
+    ],
+)
+def test_what_a_deadline_cut_off_is_a_fault_only_where_the_deployment_had_all_the_time(
+    kind: FailureKind, deadline: float, hurried: bool, attempts: int, sent_bytes: bool, no_fault: bool
+) -> None:
+    failure, asked = UpstreamFailure(kind, "it", sent_bytes=sent_bytes), request(deadline=START + 5.0, hurried=hurried)
+    assert is_no_fault(failure, deadline, asked, attempts) is no_fault
 
 
 @pytest.mark.parametrize(("status", "blamed"), [(401, True), (403, False), (404, False), (405, True), (500, True)])

@@ -79,10 +79,8 @@ class Attempt:
         if self._over:
             return
         self._leave()
-        now = self._journey.world.events.now
         failure.sent_bytes = self._journey.request.stream and self.begun
-        late = failure.kind is FailureKind.ATTEMPT_TIMEOUT
-        self._journey.failed(self, failure, late and (failure.sent_bytes or now >= self._journey.request.deadline))
+        self._journey.failed(self, failure, self._deadline)
 
     def outrun(self) -> None:
         """Another attempt of the same request has its first token: this one is no longer needed."""

@@ -12,6 +12,7 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.failover import Failover, Stop, Try, Wait
 from router.core.load import Candidate
 from router.core.plan import Rejection
+from router.core.retry import is_no_fault
 from router.core.simulator.attempt import Attempt
 from router.core.simulator.events import EventLoop
 from router.core.simulator.foreseen import ORACLE, Foreseen
@@ -105,11 +106,11 @@ class Journey:
             tally.cost += cost
         self._over("")
 
-    def failed(self, attempt: Attempt, failure: UpstreamFailure, cut_short: bool) -> None:
-        """`cut_short`: by the request's own deadline."""
+    def failed(self, attempt: Attempt, failure: UpstreamFailure, deadline: float) -> None:
+        """`deadline`: the attempt's, in clock seconds."""
         tally = self.world.tally
         verdict = self._failover.failed(attempt.step, failure)
-        if cut_short:
+        if is_no_fault(failure, deadline, self.request, self._failover.attempts):
             attempt.hold.cut_off()
         else:
             attempt.hold.failed(verdict, failure, attempt.step.counts)

@@ -99,6 +99,13 @@ def test_the_deadline_of_the_request_ends_it() -> None:
     assert told.duration == pytest.approx(1.5)
 
 
+def test_one_that_hangs_until_the_deadline_of_every_request_is_found_out() -> None:
+    hung = replace(PLAIN, outages=(Outage(0.0, 1000.0, OutageKind.HANG),))
+    told = run(every(6.0, 4, stream=False), {"a": hung}, timeout=5.0, attempt_timeout=60.0, num_retries=0)
+    assert told.attempt_failures == {"attempt_timeout": 3}
+    assert told.rejections == {"unhealthy": 1}, "three timeouts in a row have opened its breaker"
+
+
 def test_a_prompt_too_large_falls_back_to_a_larger_window() -> None:
     served = catalogue(
         deployment("small", context_window=90),
