@@ -203,10 +203,6 @@ class Runner:
         answered: float | None = None
         timing = self._timing(route, step, began)
         override = request.override if step.group is failover.first else None
-        if override is not None:
-            lease.disown(began)
-            if self.queue:
-                self.queue.freed(deployment.backend)
         outcome, told = UNSENT, "client_gone"
         record.attempts = failover.attempts
         record.served_by, record.deployment, record.provider = step.group.name, deployment.id, deployment.provider
@@ -216,6 +212,8 @@ class Runner:
                 request = await self._prompter.prepare(request, deployment)
             key = lease.key
             if override is not None:
+                lease.disown(began)
+                self.queue.freed(deployment.backend)
                 deployment = override.applied(deployment)
                 key = key if override.api_key is None else override.api_key
             dialect = self._dialects[deployment.dialect]
@@ -231,8 +229,7 @@ class Runner:
                 answered = self._clock()
             elif lease.key_trial and 200 <= response.status < 300:
                 lease.let_in(self._clock())
-                if self.queue:
-                    self.queue.freed(deployment.backend)
+                self.queue.freed(deployment.backend)
             word = dialect.allowances(response.headers)
             if word is not None and override is None:
                 self._state.heard(lease, word)

@@ -205,7 +205,7 @@ def test_what_comes_back_from_a_429_is_tried_by_one_request_until_the_head_of_it
 
 
 @pytest.mark.parametrize(("override", "freed_at"), [(None, 3.0), (Override(headers={"x-team": "theirs"}), 2.6)])
-def test_whoever_waits_for_a_key_on_trial_goes_as_soon_as_it_is_free(override: Override | None, freed_at: float) -> None:
+def test_whoever_waits_for_a_key_on_trial_goes_once_it_is_free(override: Override | None, freed_at: float) -> None:
     once = group("alpha", "a", policy=replace(POLICY, num_retries=0, queue=QueuePolicy(5)))
     asks = (Asks(), Asks(at=2.5, override=override), Asks(at=2.6))
     played = play(Story(Catalogue({"alpha": once}), {"a.test": ("429, come back", "slow head", "ok")}, asks))
