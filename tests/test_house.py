@@ -152,13 +152,18 @@ def test_locks_name_versions_and_hashes_and_no_address(path: Path) -> None:
     assert not re.search(r"://|--(extra-)?index|--trusted|--find-links|\.(org|com|net|io)\b", path.read_text())
 
 
-def test_the_runtime_lock_is_a_part_of_the_development_lock() -> None:
+def test_the_runtime_lock_is_a_part_of_the_others_and_none_names_another_version() -> None:
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
 
     assert pins("run.txt")
     assert pins("run.txt") <= pins("dev.txt")
     assert pins("build.txt") <= pins("dev.txt")
+    for lock in ("extras.txt", "plots.txt"):
+        assert pins("run.txt") <= pins(lock), f"{lock} is older than pyproject.toml: make lock"
+        assert len({pin.partition("==")[0] for pin in pins(lock) | pins("dev.txt")}) == len(
+            pins(lock) | pins("dev.txt")
+        )
 
 
 @pytest.mark.both_loops
