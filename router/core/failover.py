@@ -246,11 +246,14 @@ class Failover:
         if not tried:
             return None
         tokens = view.tokens(self.request, self.group.name)
-        frees_in = min(candidate.frees_at(view.now, tokens) for candidate in tried) - view.now
+        first = min(tried, key=lambda candidate: candidate.frees_at(view.now, tokens))
+        frees_at = first.frees_at(view.now, tokens)
+        frees_in = frees_at - view.now
         last = self.failures[-1].failure
         named = self._action is Action.ELSEWHERE and last.retry_after is not None
-        if frees_in > 0.0 and not named and last.kind is not FailureKind.RATE_LIMITED:
-            return None  # a breaker has opened, and nobody named a time to come back
+        soon = first.load.on_trial(frees_at)
+        if frees_in > 0.0 and not named and not soon and last.kind is not FailureKind.RATE_LIMITED:
+            return None  # a breaker has opened, a key rests or a limit is reached, and nobody named a time to come back
         if frees_in > 0.0 and self._fallback_group(view) is not None:
             return None  # somebody else can serve now
         seconds = frees_in + backoff(self._repeats, self._rng.random())

@@ -74,7 +74,6 @@ class KeyHealth:
             self.refused = False
 
     def give_back(self, trial: float, now: float) -> None:
-        """A trial ended without telling anything: the next request may try."""
+        """A trial ended without telling anything: the next request may try, for half as long."""
         if self.trials and self.until == trial:
             self.until = now
-            self.trials -= 1

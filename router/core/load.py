@@ -56,6 +56,10 @@ class BackendLoad:
         """Some key has not been refused: where none is usable, that is for a 429."""
         return not all(key.refused for key in self.keys)
 
+    def on_trial(self, until: float) -> bool:
+        """Whether some key is on trial until that moment."""
+        return any(key.trials and key.until == until for key in self.keys)
+
     def usable_key(self, now: float) -> int | None:
         """The index of the key whose turn it is among those that neither rest nor are used up; None without any."""
         count = len(self.keys)

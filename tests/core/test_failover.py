@@ -202,6 +202,22 @@ def test_who_finds_the_key_on_trial_after_a_wait_waits_for_that() -> None:
     assert isinstance(failover.next(world.store.view()), Try)
 
 
+def test_a_key_that_somebody_else_tries_is_waited_for_after_any_failure() -> None:
+    world = world_of("a", num_retries=2)
+    failover = Failover(request(), world.group(), world.catalogue, Middle(), lambda found: None)
+    step = failover.next(world.store.view())
+    assert isinstance(step, Try)
+    lease = world.lease("a")
+    world.load("a").keys[0].cool(START, 1.0, 300.0)
+    world.clock.advance(1.0)
+    assert world.lease("a").key_trial == START + 1.0 + TRIAL
+    told = failure("500")
+    world.store.settle(lease, Outcome(failover.failed(step, told).health, told.kind))
+    step = failover.next(world.store.view())
+    assert isinstance(step, Wait)
+    assert step.seconds == pytest.approx(TRIAL + 0.1)
+
+
 def test_a_wait_in_vain_is_a_retry() -> None:
     world = world_of("a", num_retries=2)
     failover = limited(world)

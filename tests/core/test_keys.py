@@ -81,7 +81,16 @@ def test_a_trial_that_tells_nothing_is_given_back() -> None:
     key = rested()
     key.give_back(key.attempt(START), START + 0.3)
     assert key.until == START + 0.3
-    assert key.attempt(START + 0.3) == START + 0.3 + TRIAL, "the next has it for as long as the first"
+    assert key.attempt(START + 0.3) == START + 0.3 + TRIAL / 2, "the next has it for half as long"
+
+
+def test_trials_that_tell_nothing_keep_the_others_away_for_two_seconds_at_most() -> None:
+    key, now = rested(), START
+    for _ in range(40):
+        trial = key.attempt(now)
+        now += 0.99 * (trial - now)
+        key.give_back(trial, now)
+    assert now - START <= 2.0 * TRIAL + 0.001
 
 
 def test_who_gives_back_late_takes_nothing_from_the_trial_under_way() -> None:

@@ -41,7 +41,7 @@ class Adaptive(Timed):
         self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot
     ) -> tuple[list[float | None], list[float]]:
         now, weights = view.now, weights_of(candidates, view)
-        stream, prompt = request.stream, request.estimate.prompt_tokens
+        stream, prompt = request.stream, view.prompt_tokens(request, candidates[0].deployment.model_name)
         by_load, by_headroom = weights.load, weights.headroom
         output, own = output_to_wait_for(request, candidates, view), own_tokens(request, candidates, view)
         times: list[float | None] = []

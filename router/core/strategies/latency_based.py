@@ -29,7 +29,8 @@ class LatencyBased(Timed):
     def factors(
         self, request: RouteRequest, candidates: Sequence[Candidate], view: Snapshot
     ) -> tuple[list[float | None], list[float]]:
-        now, stream, prompt = view.now, request.stream, request.estimate.prompt_tokens
+        now, stream = view.now, request.stream
+        prompt = view.prompt_tokens(request, candidates[0].deployment.model_name)
         output = output_to_wait_for(request, candidates, view)
         times: list[float | None] = []
         rests: list[float] = []
@@ -64,5 +65,6 @@ def output_to_wait_for(request: RouteRequest, candidates: Sequence[Candidate], v
 
 def idle_seconds(request: RouteRequest, candidate: Candidate, view: Snapshot) -> float | None:
     """Until `candidate` would have answered if nobody had to wait there; None without a sample."""
+    prompt = view.prompt_tokens(request, candidate.deployment.model_name)
     output = output_to_wait_for(request, [candidate], view)
-    return candidate.load.latency.expected(view.now, request.stream, request.estimate.prompt_tokens, output)
+    return candidate.load.latency.expected(view.now, request.stream, prompt, output)

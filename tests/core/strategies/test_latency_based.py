@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from router.core.estimators import Correction
 from tests.core.making import START, candidate, request, snapshot
 from tests.core.strategies.shares import doubted, picks, queued, sampled
 
@@ -77,6 +78,22 @@ def test_a_long_prompt_goes_where_long_prompts_are_fast() -> None:
     view = snapshot([[short, long]], now=START + 50.0)
     assert picks("latency-based", [short, long], 50, view=view, asked=request(stream=True, tokens=10)) == {"short": 50}
     assert picks("latency-based", [short, long], 50, view=view, asked=request(stream=True, tokens=9000)) == {"long": 50}
+
+
+@pytest.mark.parametrize("strategy", ["latency-based", "adaptive"])
+def test_a_prompt_is_as_long_as_replies_have_taught_when_its_time_is_read_as_when_it_was_learned(strategy: str) -> None:
+    short, long = candidate("short"), candidate("long")
+    for round_ in range(50):
+        for prompt in (0, 10_000):
+            sampled(short, 0.1 + prompt * 2e-4, prompt, START + round_)
+            sampled(long, 0.5 + prompt * 1e-5, prompt, START + round_)
+    view, half = snapshot([[short, long]], now=START + 50.0), Correction()
+    half.value = 0.5
+    view.prompts = {"gpt": half}
+    asked = request(stream=True, tokens=3000)
+    assert picks(strategy, [short, long], 50, view=view, asked=asked) == {"short": 50}, "the lines cross at 2,105"
+    view.prompts = {}
+    assert picks(strategy, [short, long], 50, view=view, asked=asked) == {"long": 50}
 
 
 def test_whole_replies_are_compared_by_their_pace() -> None:
