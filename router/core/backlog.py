@@ -74,8 +74,7 @@ class Backlog:
 
     def longer(self, under_way: int, seconds: float) -> float:
         """How many times as long as the `seconds` of an idle backend that wait makes it."""
-        behind = under_way + 1 - self.room
-        return 1.0 + behind * self.pace / seconds if behind > 0.0 else 1.0
+        return 1.0 + self.wait(under_way) / seconds
 
     def in_turn(self, sent_at: float, now: float) -> bool:
         """Whether one sent then, and not answered yet, only waits for its turn: in the second half of its wait others

@@ -15,6 +15,10 @@ PATIENCE = 5.0
 """Seconds without a sample after which what is known begins to fade."""
 FAILURE_SECONDS = 5.0
 FAILURE_SECONDS_MAX = 60.0
+QUEUED = 3
+"""What is usual is learned from a stream with the weight 1 / (1 + ahead) to this power: steep, so that one that had to
+queue counts for next to nothing beside one that had not (behind one other, an eighth), and yet is all there is to learn
+from where a backend is never idle."""
 _LEAST = 1e-4
 
 
@@ -70,7 +74,7 @@ class Latency:
         """The same, measured by a sibling."""
         length = prompt_tokens / 1000.0
         known = self._usual.at(length) or 0.0
-        self._usual.add(length, first_token, 1.0 / (1.0 + ahead) ** 3)
+        self._usual.add(length, first_token, 1.0 / (1.0 + ahead) ** QUEUED)
         # By what this sample itself has taught, too: the first long prompt after short ones is no slowness. One that
         # had to queue tells nothing of how an idle backend does, and passes for a usual one.
         expected = max(known, self._usual.at(length) or 0.0, _LEAST)
@@ -111,16 +115,16 @@ class Latency:
     def expected(self, now: float, stream: bool, prompt_tokens: int, output_tokens: float) -> float | None:
         """Seconds that a request should take until its first token (a stream) or its end; None before any sample."""
         if stream:
-            seconds = self._usual.fixed
-            if seconds is not None:
+            # `LineFit.at` and `PeakEwma.read`, written out: every candidate of every request is asked, and their calls
+            # would make a decision half as long again. The line and the lag both come with the first stream.
+            seconds, known = self._usual.fixed, self._lag.value
+            if seconds is not None and known is not None:
+                if now - self._lag.at > PATIENCE:
+                    known = self._lag.read(now, PATIENCE) or 0.0
                 seconds += self._usual.slope * (prompt_tokens / 1000.0)
-                lag, known = self._lag, self._lag.value
-                if known is not None:
-                    if now - lag.at > PATIENCE:
-                        known = lag.read(now, PATIENCE) or 0.0
-                    if seconds < _LEAST:
-                        seconds = _LEAST
-                    seconds *= known
+                if seconds < _LEAST:
+                    seconds = _LEAST
+                seconds *= known
         else:
             seconds = self._whole.read(now, PATIENCE)
             if seconds is not None and output_tokens > 1.0:
