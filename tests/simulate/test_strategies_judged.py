@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from router.core.simulator.tally import Figures
+from router.core.strategies import STRATEGIES
 from router.simulate.study import Options, open_study
 
 ROOT = Path(__file__).parent.parent.parent
@@ -15,9 +17,8 @@ SEEDS = (1, 2, 3)
 
 
 @cache
-def p99(strategy: str, replicas: int = 1, staleness: float = 0.1) -> float:
-    """Of the time to first token, in seconds, on average over some seeds: conversation at 85 % of what unequal
-    deployments can serve."""
+def runs(strategy: str, replicas: int = 1, staleness: float = 0.1) -> list[Figures]:
+    """With some seeds: conversation at 85 % of what unequal deployments can serve."""
     study = open_study(
         Options(
             ROOT / "tests/data/azure-llm-2023-conv-2000.csv",
@@ -29,7 +30,17 @@ def p99(strategy: str, replicas: int = 1, staleness: float = 0.1) -> float:
             staleness=staleness,
         )
     )
-    return sum(study.run(0, seed).first_token_p99 for seed in SEEDS) / len(SEEDS)
+    return [study.run(0, seed) for seed in SEEDS]
+
+
+def p99(strategy: str, replicas: int = 1, staleness: float = 0.1) -> float:
+    """Of the time to first token, in seconds, on average over the seeds."""
+    return sum(run.first_token_p99 for run in runs(strategy, replicas, staleness)) / len(SEEDS)
+
+
+def failures(strategy: str) -> int:
+    """Requests that were not served, over all seeds."""
+    return sum(run.failures for run in runs(strategy))
 
 
 @pytest.mark.parametrize("strategy", ["latency-based", "adaptive"])
@@ -38,7 +49,9 @@ def test_those_who_measure_wait_half_as_long_as_those_who_only_share(strategy: s
 
 
 def test_adaptive_is_no_worse_than_the_strategies_with_one_purpose() -> None:
-    assert p99("adaptive") <= 1.1 * min(p99(name) for name in ("least-busy", "latency-based", "weighted"))
+    best = min((name for name in STRATEGIES if name != "adaptive"), key=p99)
+    assert p99("adaptive") <= 1.1 * p99(best)
+    assert failures("adaptive") <= failures(best)
 
 
 @pytest.mark.parametrize("strategy", ["least-busy", "adaptive"])
@@ -50,6 +63,16 @@ def test_replicas_with_fresh_news_of_each_other_do_as_well_as_one_router(strateg
 @pytest.mark.parametrize("staleness", [0.1, 1.0])
 def test_replicas_with_old_news_of_each_other_do_not_herd(strategy: str, staleness: float) -> None:
     assert p99(strategy, 4, staleness) <= 1.15 * p99("least-busy")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "staleness", "most"),
+    [("least-busy", 1.0, 1.15), ("adaptive", 1.0, 1.6), ("latency-based", 0.1, 1.7), ("latency-based", 1.0, 1.9)],
+)
+def test_what_replicas_lose_by_old_news_is_bounded(strategy: str, staleness: float, most: float) -> None:
+    """Those who measure lose more than 15 % here and not on hours: one in a hundred of some minutes are the twenty who
+    came while each replica had to find out for itself, from a quarter of the samples, how long the queues are."""
+    assert p99(strategy, 4, staleness) <= most * p99(strategy)
 
 
 def test_nobody_is_better_than_one_that_knows_everything() -> None:
