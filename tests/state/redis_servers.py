@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -44,9 +45,13 @@ class RedisServer:
 
     def admin(self) -> redis.Redis:
         """A client of the tests' own."""
-        tls = self.scheme.startswith("rediss")
+        tls: dict[str, Any] = {
+            "ssl": True, "ssl_cert_reqs": "none",
+            "ssl_certfile": str(self.folder / "cert.pem"), "ssl_keyfile": str(self.folder / "key.pem"),
+        }  # fmt: skip
+        password = PASSWORD if self.login else None
         return redis.Redis(
-            port=self.port, password=PASSWORD if self.login else None, ssl=tls, ssl_cert_reqs="none", protocol=2
+            port=self.port, password=password, protocol=2, **(tls if self.scheme.startswith("rediss") else {})
         )
 
     def start(self) -> None:
@@ -122,8 +127,10 @@ def redis_tls(folder: Path) -> Iterator[RedisServer]:
          "-keyout", "key.pem", "-out", "cert.pem"],
         cwd=folder, check=True, capture_output=True,
     )  # fmt: skip
-    options = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem", "--tls-auth-clients", "no")
-    with redis_server(folder, *options, scheme="rediss", query=f"?ca_file={folder / 'cert.pem'}") as server:
+    options = ("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem",
+               "--tls-ca-cert-file", "cert.pem", "--tls-auth-clients", "yes")  # fmt: skip
+    query = f"?ca_file={folder / 'cert.pem'}&cert_file={folder / 'cert.pem'}&key_file={folder / 'key.pem'}"
+    with redis_server(folder, *options, scheme="rediss", query=query) as server:
         yield server
 
 

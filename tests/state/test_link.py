@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from redis.exceptions import ResponseError
 
-from router.state.redis.link import Link, answer_in, command
+from router.core.redis_address import parse_redis_url
+from router.state.redis.client import FAILURES, close, connect
+from router.state.redis.link import Link, answer_in, command, dialer
+from router.state.redis.medium import medium_error
+from tests.state.redis_servers import free_port
 
 pytestmark = pytest.mark.both_loops
 
@@ -110,3 +116,143 @@ async def test_what_nobody_has_asked_for_ends_the_link() -> None:
             if link.lost:
                 break
         assert link.lost
+
+
+class Door:
+    """A server that answers every command with `answer`, and notes the commands and how many connections there were, and are."""
+
+    def __init__(self, answer: bytes = b"+OK\r\n") -> None:
+        self.asked: list[list[bytes]] = []
+        self.met = 0
+        self.open = 0
+        self.port = 0
+        self._answer = answer
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.met += 1
+        self.open += 1
+        try:
+            while head := await reader.readline():
+                parts = []
+                for _ in range(int(head[1:])):
+                    length = int((await reader.readline())[1:])
+                    parts.append((await reader.readexactly(length + 2))[:-2])
+                self.asked.append(parts)
+                writer.write(self._answer)
+        except ConnectionError:
+            pass  # it was hung up on
+        finally:
+            self.open -= 1
+            writer.close()
+
+
+@asynccontextmanager
+async def door(answer: bytes = b"+OK\r\n") -> AsyncIterator[Door]:
+    door = Door(answer)
+    server = await asyncio.start_server(door.serve, "127.0.0.1", 0)
+    door.port = server.sockets[0].getsockname()[1]
+    try:
+        yield door
+    finally:
+        server.close()
+        await asyncio.sleep(0.01)
+
+
+async def dialled(url: str) -> None:
+    address = parse_redis_url(url)
+    client = connect(address)
+    try:
+        (await dialer(address, 5.0, 5.0)(client, "key")).close()
+    finally:
+        await close(client)
+
+
+@pytest.mark.parametrize(
+    ("login", "path", "asked"),
+    [
+        ("", "", []),
+        (":@", "", []),
+        (":p@", "", [[b"AUTH", b"default", b"p"]]),
+        ("user@", "", [[b"AUTH", b"user", b""]]),
+        ("user:p@", "/3", [[b"AUTH", b"user", b"p"], [b"SELECT", b"3"]]),
+        ("", "/3", [[b"SELECT", b"3"]]),
+    ],
+)
+async def test_who_dials_signs_in_and_selects_as_the_library_does(
+    login: str, path: str, asked: list[list[bytes]]
+) -> None:
+    async with door() as one:
+        url = f"redis://{login}127.0.0.1:{one.port}{path}"
+        await dialled(url)
+        assert one.asked == asked
+        one.asked = []
+        client = connect(parse_redis_url(url))
+        await client.ping()
+        await close(client)
+        theirs = [parts for parts in one.asked if parts[0] in (b"AUTH", b"SELECT")]
+        assert theirs == [[parts[0], *parts[-1:]] if b"default" in parts else parts for parts in asked]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("WRONGPASS invalid username-password pair or user is disabled.", "auth"),
+        ("ERR AUTH <password> called without any password configured for the default user.", "auth"),
+        ("NOPERM this user has no permissions to run the 'auth' command", "auth"),
+        ("LOADING Redis is loading the dataset in memory", "loading"),
+        ("MASTERDOWN Link with MASTER is down", "failing_over"),
+    ],
+)
+async def test_a_refused_password_is_told_from_a_server_that_is_not_ready(answer: str, reason: str) -> None:
+    async with door(f"-{answer}\r\n".encode()) as one:
+        with pytest.raises(FAILURES) as raised:
+            await dialled(f"redis://user:p@127.0.0.1:{one.port}")
+        error = raised.value
+        assert isinstance(error, Exception)
+        assert medium_error(error).reason == reason
+
+
+async def test_a_dial_that_is_cancelled_leaves_no_connection_whenever_that_is() -> None:
+    async with door() as one:
+        for steps in range(40):
+            dialling = asyncio.ensure_future(dialled(f"redis://user:p@127.0.0.1:{one.port}"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            dialling.cancel()
+            await asyncio.wait([dialling])
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if not one.open:
+                break
+        assert one.open == 0
+
+
+async def test_a_link_that_is_lost_before_its_connection_opens_lets_go_of_it() -> None:
+    async with door() as one:
+        link = Link(5.0)
+        link.close()
+        await asyncio.get_running_loop().create_connection(lambda: link, "127.0.0.1", one.port)
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if one.met and not one.open:
+                break
+        assert (one.met, one.open) == (1, 0)
+
+
+async def test_certificates_are_read_once_and_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    readers: list[threading.Thread] = []
+    read = ssl.create_default_context
+
+    def watched() -> ssl.SSLContext:
+        readers.append(threading.current_thread())
+        return read()
+
+    monkeypatch.setattr(ssl, "create_default_context", watched)
+    address = parse_redis_url(f"rediss://127.0.0.1:{free_port()}")
+    client, dial = connect(address), dialer(address)
+    for _ in range(3):
+        with pytest.raises(OSError, match="onnect"):
+            await dial(client, "key")
+    assert len(readers) == 1
+    assert readers[0] is not threading.main_thread()
+    await close(client)

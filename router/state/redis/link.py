@@ -19,6 +19,8 @@ from router.core.redis_address import RedisAddress
 from router.state.redis.client import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Client
 
 _END = b"\r\n"
+_REFUSALS = ("WRONGPASS", "ERR", "NOPERM")
+"""What an answer to AUTH begins with where it is about who asks, and not about how the server is."""
 
 
 class Link(asyncio.Protocol):
@@ -33,8 +35,8 @@ class Link(asyncio.Protocol):
         self._received = b""
 
     async def ask(self, *parts: bytes) -> bytes:
-        """The answer to a command. Raises ResponseError where that is an error, and TimeoutError or OSError where there
-        is none: then, and after being cancelled, the link is lost."""
+        """The answer to a command, one at a time. Raises ResponseError where that is an error, and TimeoutError or
+        OSError where there is none: then, and after being cancelled, the link is lost."""
         if self._transport is None or self.lost:
             raise ConnectionResetError("the connection is lost")
         loop = asyncio.get_running_loop()
@@ -60,6 +62,8 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self.lost:  # whoever has dialled has gone away while the connection opened
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         data = self._received + data if self._received else data
@@ -99,17 +103,19 @@ Dial = Callable[[Client, str], Awaitable[Link]]
 def dialer(
     address: RedisAddress, connect_timeout: float = CONNECT_TIMEOUT, command_timeout: float = COMMAND_TIMEOUT
 ) -> Dial:
+    tls = _TLS(address)
+
     async def dial(client: Client, key: str) -> Link:
+        context = await tls.context() if address.tls else None
         host, port = await _place(address, client, key)
         link = Link(command_timeout)
-        async with asyncio.timeout(connect_timeout):
-            loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: link, host, port, ssl=_context(address) if address.tls else None)
-            try:
+        try:
+            async with asyncio.timeout(connect_timeout):
+                await asyncio.get_running_loop().create_connection(lambda: link, host, port, ssl=context)
                 await _sign_in(link, address)
-            except BaseException:
-                link.close()
-                raise
+        except BaseException:
+            link.close()
+            raise
         return link
 
     return dial
@@ -130,24 +136,41 @@ async def _place(address: RedisAddress, client: Client, key: str) -> tuple[str, 
 
 
 async def _sign_in(link: Link, address: RedisAddress) -> None:
-    if address.password is not None:
+    """As the library does, which takes an empty password for none where there is no user either."""
+    if address.user or address.password:
         login = (address.user or "default").encode()
         try:
-            await link.ask(b"AUTH", login, address.password.encode())
+            await link.ask(b"AUTH", login, (address.password or "").encode())
         except ResponseError as error:
-            raise AuthenticationError(str(error)) from error
+            if str(error).startswith(_REFUSALS):
+                raise AuthenticationError(str(error)) from error
+            raise
     if address.db:
         await link.ask(b"SELECT", b"%d" % address.db)
 
 
-def _context(address: RedisAddress) -> ssl.SSLContext:
-    options = address.options
-    context = ssl.create_default_context()
-    if "ca_file" in options:
-        context.load_verify_locations(options["ca_file"])
-    if "cert_file" in options:
-        context.load_cert_chain(options["cert_file"], options.get("key_file"))
-    return context
+class _TLS:
+    """The context is made once, beside the loop: to read the system's certificates takes some 30 ms."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._options = address.options
+        self._context: ssl.SSLContext | None = None
+
+    async def context(self) -> ssl.SSLContext:
+        """Raises OSError where a file can not be read or used; the next call tries it again."""
+        if self._context is not None:
+            return self._context
+        return await asyncio.to_thread(self._make)
+
+    def _make(self) -> ssl.SSLContext:
+        options = self._options
+        context = ssl.create_default_context()
+        if "ca_file" in options:
+            context.load_verify_locations(options["ca_file"])
+        if "cert_file" in options:
+            context.load_cert_chain(options["cert_file"], options.get("key_file"))
+        self._context = context
+        return context
 
 
 def command(*parts: bytes) -> bytes:
