@@ -4,19 +4,22 @@ which were let through although it did not answer in time."""
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
+from secrets import token_hex
 from typing import NamedTuple, Protocol
 
 from router.core.clock import Clock
 from router.core.quota import Shortage
 from router.core.types import Limits
 from router.core.window import SECONDS
+from router.state.heeding import heed_cancel
 
 PATIENCE = 1.0
 """Seconds for the counter to take in one correction."""
 AGAIN = 0.5
 """Seconds between two attempts to book while the counter can not be asked."""
-_CORRECTIONS_KEPT = 10_000
+CORRECTIONS_KEPT = 10_000
+"""Beyond them the oldest is dropped: the minute it counts in is over first."""
 
 
 class Booked(NamedTuple):
@@ -37,8 +40,8 @@ class Exact(Protocol):
 
     async def take(self, subject: str, limits: Limits, tokens: int) -> Booked | Refusal: ...
     async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None: ...
-    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
-        """Book what came `age` seconds ago, whether or not there is room for it."""
+    async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
+        """Book what came `age` seconds ago, whether or not there is room for it; once for each `name`."""
 
     async def close(self) -> None: ...
 
@@ -78,27 +81,46 @@ class Entry:
             self.told = (self._requests, self._tokens)
 
 
+class Group(NamedTuple):
+    """Those of one subject that came in the same second, the last of them at `at`; told of with the same numbers under
+    the same `name` until that is known to have arrived."""
+
+    name: str
+    subject: str
+    entries: list[Entry]
+    at: float
+    requests: int
+    tokens: int
+
+
 class Books:
     """Of one replica."""
 
     def __init__(self, exact: Exact, clock: Clock) -> None:
         self._exact = exact
         self._clock = clock
-        self._corrections: asyncio.Queue[tuple[str, Booked, int, int]] = asyncio.Queue(_CORRECTIONS_KEPT)
-        self._unbooked: deque[Entry] = deque()
-        self._some = asyncio.Event()
+        self._corrections: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
+        """By subject and the second it was booked in: requests and tokens to add."""
+        self._wrong = asyncio.Event()
+        self._unbooked: OrderedDict[tuple[str, int], list[Entry]] = OrderedDict()
+        """By subject and the second it came in."""
+        self._unheard = asyncio.Event()
+        self._telling: Group | None = None
+        self._name = token_hex(8)
+        self._groups = 0
 
     def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
-        try:
-            self._corrections.put_nowait((subject, booked, requests, tokens))
-        except asyncio.QueueFull:
-            pass  # the minute is over before anybody could have counted it
+        place = (subject, booked.second)
+        known_requests, known_tokens = self._corrections.get(place, (0, 0))
+        self._corrections[place] = (known_requests + requests, known_tokens + tokens)
+        if len(self._corrections) > CORRECTIONS_KEPT:
+            self._corrections.popitem(last=False)
+        self._wrong.set()
 
     def book(self, entry: Entry) -> None:
         """The counter does not know of it."""
-        self._forget()
-        self._unbooked.append(entry)
-        self._some.set()
+        self._unbooked.setdefault((entry.subject, int(entry.at)), []).append(entry)
+        self._unheard.set()
 
     async def run(self) -> None:
         """Tell the counter until cancelled."""
@@ -108,43 +130,60 @@ class Books:
 
     async def _correct_on(self) -> None:
         while True:
-            correction = await self._corrections.get()
+            heed_cancel()
+            await self._wrong.wait()
+            (subject, second), (requests, tokens) = self._corrections.popitem(last=False)
+            if not self._corrections:
+                self._wrong.clear()
             try:
                 async with asyncio.timeout(PATIENCE):
-                    await self._exact.correct(*correction)
+                    await self._exact.correct(subject, Booked(second), requests, tokens)
             except Exception:
                 continue  # whatever it was: what was reserved stands
 
     async def _book_on(self) -> None:
         while True:
-            await self._some.wait()
-            while self._unbooked:
-                if not await self._book_some():
-                    await asyncio.sleep(AGAIN)
-                self._forget()
-            self._some.clear()
+            heed_cancel()
+            await self._unheard.wait()
+            group = self._group()
+            if group is None:
+                self._unheard.clear()
+            elif not await self._tell(group):
+                await asyncio.sleep(AGAIN)
 
-    async def _book_some(self) -> bool:
-        """All of one subject's that came within the second of the first. False where the counter can not be asked."""
-        first, now = self._unbooked[0], self._clock()
-        age = int(now - first.at)
-        entries = [each for each in self._unbooked if each.subject == first.subject and int(now - each.at) == age]
+    def _group(self) -> Group | None:
+        """What to tell now: what may not have arrived, else the next. What came a minute ago counts no more."""
+        since = self._clock() - SECONDS
+        group = self._telling
+        while group is None or group.at <= since:
+            if not self._unbooked:
+                self._telling = None
+                return None
+            (subject, _), entries = self._unbooked.popitem(last=False)
+            group = self._telling = self._grouped(subject, entries)
+        return group
+
+    def _grouped(self, subject: str, entries: list[Entry]) -> Group:
+        self._groups += 1
         told = [entry.tell() for entry in entries]
+        return Group(
+            f"{self._name}:{self._groups}",
+            subject,
+            entries,
+            max(entry.at for entry in entries),
+            sum(requests for requests, _ in told),
+            sum(tokens for _, tokens in told),
+        )
+
+    async def _tell(self, group: Group) -> bool:
+        """False where it may not have arrived."""
+        age = int(self._clock() - group.at)
         try:
             async with asyncio.timeout(PATIENCE):
-                booked = await self._exact.book(
-                    first.subject, age, sum(each[0] for each in told), sum(each[1] for each in told)
-                )
+                booked = await self._exact.book(group.subject, age, group.requests, group.tokens, group.name)
         except Exception:  # whatever it was must not end the bookkeeping
             return False
-        done = set(map(id, entries))
-        self._unbooked = deque(each for each in self._unbooked if id(each) not in done)
-        for entry in entries:
+        self._telling = None
+        for entry in group.entries:
             entry.found(booked)
         return True
-
-    def _forget(self) -> None:
-        """Those of more than a minute ago count no more."""
-        unbooked, since = self._unbooked, self._clock() - SECONDS
-        while unbooked and unbooked[0].at <= since:
-            unbooked.popleft()

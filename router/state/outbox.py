@@ -45,7 +45,8 @@ class Outbox:
         self._sent_places: set[_Place] = set()
         self._told: dict[_Place, float] = {}
         self._untold: set[_Place] = set()
-        self._urgent: asyncio.Queue[_Place] = asyncio.Queue()
+        self._urgent: set[_Place] = set()  # each once, however often it is told of before it can be published
+        self._some_urgent = asyncio.Event()
         self._wanted: dict[str, float] = {}
         self._recovered: set[str] = set()
         self._sent_recovered: tuple[str, ...] = ()
@@ -75,6 +76,7 @@ class Outbox:
         """The next to send: everything as it is now, and the deltas that were sent last until they have arrived."""
         now = self._clock()
         self._turn += 1
+        self._told = {place: until for place, until in self._told.items() if until > now}
         if self._sent is None:
             self._sent = self._deltas(now)
         sent = self._sent
@@ -119,9 +121,12 @@ class Outbox:
     async def urgent(self) -> Cooldown:
         """The next cooldown that siblings must hear of at once."""
         while True:
-            cooldown = self._cooldown(await self._urgent.get(), self._clock())
-            if cooldown is not None:
-                return cooldown
+            await self._some_urgent.wait()
+            while self._urgent:
+                cooldown = self._cooldown(self._urgent.pop(), self._clock())
+                if cooldown is not None:
+                    return cooldown
+            self._some_urgent.clear()
 
     async def wait(self, seconds: float, least: float = 0.0) -> None:
         """Until the next batch is due: in so many seconds, or, where there is news, in `least`."""
@@ -149,7 +154,6 @@ class Outbox:
                     self._spend.add(ledger_name(subject, page), dollars)
                 spending.untold = {}
         spent = self._spend.send()
-        self._told = {place: until for place, until in self._told.items() if until > now}
         self._sent_places, self._untold = self._untold, set()
         known: Mapping[str, float] = {}
         if self._forgotten:
@@ -168,7 +172,8 @@ class Outbox:
         if until > self._told.get(place, 0.0) + NEWS:
             self._told[place] = until
             self._untold.add(place)
-            self._urgent.put_nowait(place)
+            self._urgent.add(place)
+            self._some_urgent.set()
 
     def _cooldown(self, place: _Place, now: float) -> Cooldown | None:
         """What upstream's word makes of a backend or one of its keys now; None where that is over."""

@@ -9,6 +9,7 @@ from router.core.clock import Clock
 from router.core.events import Observer, SharingLost, SharingRestored
 from router.state.exchange import LEASE, TOTAL_TIMEOUT, Medium, MediumError
 from router.state.hearing import Hearing
+from router.state.heeding import heed_cancel
 from router.state.live import Live
 from router.state.memory import MemoryStore
 from router.state.outbox import Outbox
@@ -96,6 +97,7 @@ class Sharing:
     async def _trade_on(self) -> None:
         retries = 0
         while True:
+            heed_cancel()
             began = self._clock()
             traded = await self.trade()
             took = self._clock() - began
@@ -112,6 +114,7 @@ class Sharing:
 
     async def _publish_on(self) -> None:
         while True:
+            heed_cancel()
             cooldown = await self.outbox.urgent()
             try:
                 async with asyncio.timeout(TOTAL_TIMEOUT):
@@ -121,6 +124,7 @@ class Sharing:
 
     async def _listen_on(self) -> None:
         while True:
+            heed_cancel()
             try:
                 async for cooldown in self._medium.listen(self._replica):
                     self._hearing.cool(cooldown, self._clock())

@@ -39,7 +39,7 @@ class Counter:
         return Booked(1)
 
     async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None: ...
-    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
+    async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
         return Booked(1)
 
     async def close(self) -> None: ...

@@ -119,7 +119,7 @@ async def test_what_nobody_has_asked_for_ends_the_link() -> None:
 
 
 class Door:
-    """A server that answers every command with `answer`, and notes the commands and how many connections there were, and are."""
+    """A server that answers every command with `answer`; `asked`: the commands; `met` and `open`: connections."""
 
     def __init__(self, answer: bytes = b"+OK\r\n") -> None:
         self.asked: list[list[bytes]] = []

@@ -258,6 +258,20 @@ async def test_a_published_cooldown_is_heard_by_the_others_and_kept(setting: Set
     assert (await setting.trade(2)).cooldowns[0].seconds == pytest.approx(20.0, abs=11.0)
 
 
+async def test_who_listens_can_be_stopped_at_any_moment(setting: Setting) -> None:
+    async def listen() -> None:
+        async for _ in setting.media[0].listen("r0"):
+            pass
+
+    for steps in range(30):
+        listening = asyncio.ensure_future(listen())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        listening.cancel()
+        done, _ = await asyncio.wait([listening], timeout=PATIENCE)
+        assert done, f"after {steps} steps"
+
+
 async def test_an_opening_is_shared_once_two_have_seen_failures(setting: Setting) -> None:
     await setting.trade(0, failing={"a": Failing(20.0, 0.1)})
     assert (await setting.trade(2)).openings == {}

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 
@@ -10,7 +12,7 @@ from router.core.events import SharingLost, SharingRestored
 from router.core.retry import Health
 from router.core.types import Budget, Limits, LimitSubject, Usage
 from router.state.base import SUCCESS, Outcome, Served
-from router.state.exchange import LEASE, Batch, Picture
+from router.state.exchange import LEASE, Batch, Cooldown, MediumError, Picture
 from tests.core.making import START, FakeClock, group, tier
 from tests.state.replicas import LedgerMedium, Replica, gone, trade_all
 
@@ -314,6 +316,22 @@ async def test_a_cooldown_that_could_not_be_published_comes_with_the_next_batch_
     assert fleet.states("a") == [BreakerState.OPEN] * 2
 
 
+async def test_a_cooldown_that_grows_is_published_once_for_all_and_forgotten_with_its_end() -> None:
+    fleet = Fleet(2)
+    fleet.medium.trouble = gone
+    outbox = fleet.replicas[0].sharing.outbox
+    for _ in range(100):
+        fleet.clock.advance(1.0)
+        fleet.replicas[0].serve("a", LIMITED)
+    assert (await outbox.urgent()).seconds == pytest.approx(20.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await outbox.urgent()
+    fleet.clock.advance(20.0)
+    assert not await fleet.replicas[0].trade()
+    assert not outbox._told
+
+
 async def test_a_flushed_medium_is_told_the_cooldowns_anew() -> None:
     fleet = Fleet(2)
     await fleet.trade()
@@ -432,3 +450,44 @@ async def test_an_answer_that_makes_no_sense_is_a_failure_like_any_other() -> No
     assert fleet.replicas[0].sharing.failures == {"error": 1}
     fleet.medium.trade = LedgerMedium.trade.__get__(fleet.medium)  # type: ignore[method-assign]
     assert await fleet.replicas[0].trade()
+
+
+class Losing(LedgerMedium):
+    """Loses that whoever is in its `lossy` way is cancelled, once, as the Redis library does before Python 3.12."""
+
+    def __init__(self, clock: FakeClock, lossy: str) -> None:
+        super().__init__(clock)
+        self._lossy = lossy
+        self.entered = asyncio.Event()
+
+    async def trade(self, batch: Batch) -> Picture:
+        await self._pass("trade")
+        return await super().trade(batch)
+
+    async def publish(self, replica: str, cooldown: Cooldown) -> None:
+        await self._pass("publish")
+        await super().publish(replica, cooldown)
+
+    async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
+        await self._pass("listen")
+        raise MediumError("timeout")
+        yield
+
+    async def _pass(self, way: str) -> None:
+        if way == self._lossy and not self.entered.is_set():
+            self.entered.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60.0)
+
+
+@pytest.mark.parametrize("way", ["trade", "publish", "listen"])
+async def test_the_exchange_ends_when_it_is_told_to_whatever_loses_that_on_its_way(way: str) -> None:
+    clock = FakeClock()
+    medium = Losing(clock, way)
+    replica = Replica("r0", clock, medium, group(tier("a")))
+    running = asyncio.ensure_future(replica.sharing.run())
+    replica.serve("a", LIMITED)
+    await asyncio.wait_for(medium.entered.wait(), 10.0)
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=10.0)
+    assert done

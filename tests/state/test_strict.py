@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import fakeredis
 import pytest
@@ -12,7 +12,7 @@ from router.core.limits import Meter, Reservation, Spent
 from router.core.part import Part
 from router.core.redis_address import parse_redis_url
 from router.core.types import Estimate, Limits, LimitSubject, Strict, Usage
-from router.state.books import Booked, Refusal
+from router.state.books import Booked, Books, Entry, Exact, Refusal
 from router.state.exchange import MediumError
 from router.state.redis.client import connect
 from router.state.redis.exact import RedisExact
@@ -149,7 +149,7 @@ async def test_a_redis_that_is_not_there_is_told_in_one_way(form: str) -> None:
     """The library's errors of a cluster are a family of their own."""
     address = parse_redis_url(f"{form}://127.0.0.1:{free_port()}")
     exact = RedisExact(lambda: connect(address), "router")
-    for asking in (exact.take("a", OPEN, 1), exact.book("a", 0, 1, 1), exact.correct("a", Booked(1), 0, 1)):
+    for asking in (exact.take("a", OPEN, 1), exact.book("a", 0, 1, 1, "one"), exact.correct("a", Booked(1), 0, 1)):
         with pytest.raises(MediumError) as raised:
             await asking
         assert raised.value.reason in ("unreachable", "failing_over")
@@ -174,7 +174,7 @@ class Late:
             raise self.trouble
         self.told.append(("correct", booked.second, requests, tokens))
 
-    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
+    async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
         if self.trouble is not None:
             raise self.trouble
         self.told.append(("book", age, requests, tokens))
@@ -295,6 +295,7 @@ async def test_who_was_let_through_unbooked_is_booked_once_the_counter_can_be_to
         for _ in range(2):
             held, refusal = await take_late(strict, shared)
             assert refusal is None
+        await asyncio.sleep(0.01)  # it is tried, and may have arrived: from now on it is told as it is
         shared.clock.advance(58.5)
         await take_late(strict, shared)
         shared.clock.advance(1.0)
@@ -302,7 +303,8 @@ async def test_who_was_let_through_unbooked_is_booked_once_the_counter_can_be_to
         await asyncio.sleep(0.01)
         late.trouble = None
         await asyncio.sleep(0.05)
-        assert late.told == [("book", 59, 2, 11), ("book", 1, 1, 1)]
+        assert [each for each in late.told if each[0] == "book"] == [("book", 59, 2, 2), ("book", 1, 1, 1)]
+        assert [each for each in late.told if each[0] == "correct"] == [("correct", 1000 - 59, 0, 9)]
 
 
 async def test_whatever_the_counter_raises_neither_a_request_nor_the_bookkeeping_ends(
@@ -331,6 +333,110 @@ async def test_whatever_the_counter_raises_neither_a_request_nor_the_bookkeeping
         held.settle(Spent.ESTIMATE, Usage(1, 1))
         await asyncio.sleep(0.01)
         assert late.told[-1] == ("correct", 8, 0, 1)
+
+
+class Losing:
+    """A counter that does what it is told, and whose answers to the first bookings are lost."""
+
+    def __init__(self, exact: Exact, lost: int) -> None:
+        self.take, self.correct, self.close = exact.take, exact.correct, exact.close
+        self.lost = lost
+        self._exact = exact
+
+    async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
+        booked = await self._exact.book(subject, age, requests, tokens, name)
+        if self.lost:
+            self.lost -= 1
+            raise MediumError("timeout")
+        return booked
+
+
+async def test_what_was_booked_without_an_answer_is_not_booked_again(
+    exact: RedisExact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.state.books.AGAIN", 0.001)
+    losing, shared = Losing(exact, 2), Shared(1)
+    strict = StrictLimits(losing, lambda: True, shared.clock)
+    async with telling(strict):
+        for _ in range(3):
+            assert (await take_late(strict, shared))[1] is None
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if not losing.lost:
+                break
+        await asyncio.sleep(0.05)
+        answers = [await exact.take("a", OPEN, 1) for _ in range(10)]
+        assert sum(isinstance(each, Booked) for each in answers) == 10 - 3
+
+
+async def test_corrections_of_one_second_are_told_together() -> None:
+    late = Late()
+    books = Books(late, FakeClock())
+    for _ in range(1000):
+        books.correct("a", Booked(7), 0, -3)
+        books.correct("a", Booked(8), -1, -1)
+        books.correct("b", Booked(7), 0, 2)
+    task = asyncio.ensure_future(books.run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert late.told == [("correct", 7, 0, -3000), ("correct", 8, -1000, -1000), ("correct", 7, 0, 2000)]
+
+
+async def test_of_more_corrections_than_can_be_told_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.state.books.CORRECTIONS_KEPT", 3)
+    late = Late()
+    books = Books(late, FakeClock())
+    for second in range(9):
+        books.correct("a", Booked(second), 0, 1)
+    task = asyncio.ensure_future(books.run())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task])
+    assert late.told == [("correct", second, 0, 1) for second in (6, 7, 8)]
+
+
+async def test_what_is_to_be_booked_of_thousands_holds_nobody_up() -> None:
+    late, clock = Late(), FakeClock()
+    books = Books(late, clock)
+    for number in range(5000):
+        books.book(Entry(books, f"key:{number}", 1, clock.now))
+    began = time.process_time()
+    task = asyncio.ensure_future(books.run())
+    while len(late.told) < 5000:
+        await asyncio.sleep(0.01)
+        assert time.process_time() - began < 2.0
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("way", ["correct", "book"])
+async def test_the_bookkeeping_ends_when_it_is_told_to_even_if_the_counter_loses_that(way: str) -> None:
+    entered = asyncio.Event()
+
+    class Lossy(Late):
+        async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
+            await self._lose()
+
+        async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
+            await self._lose()
+            return Booked(7)
+
+        async def _lose(self) -> None:
+            entered.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60.0)
+
+    books = Books(Lossy(), FakeClock())
+    running = asyncio.ensure_future(books.run())
+    if way == "correct":
+        books.correct("a", Booked(7), 0, 1)
+    else:
+        books.book(Entry(books, "a", 1, FakeClock().now))
+    await entered.wait()
+    running.cancel()
+    done, _ = await asyncio.wait([running], timeout=10.0)
+    assert done
 
 
 async def test_what_was_let_through_a_minute_ago_is_not_booked_any_more() -> None:

@@ -20,6 +20,7 @@ class RedisExact:
     def __init__(self, connect: Callable[[], Client], namespace: str) -> None:
         self._client = connect()
         self._prefix = f"{{{namespace}}}:{LAYOUT}:strict:"
+        self._booked = f"{{{namespace}}}:{LAYOUT}:booked:"
         self._take = Script("strict.lua")
         self._correct = Script("correct.lua")
         self._book = Script("book.lua")
@@ -41,9 +42,10 @@ class RedisExact:
         except FAILURES as error:
             raise medium_error(error) from error
 
-    async def book(self, subject: str, age: int, requests: int, tokens: int) -> Booked:
+    async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
+        keys = [self._prefix + subject, self._booked + name]
         try:
-            return Booked(await self._book.call(self._client, [self._prefix + subject], age, requests, tokens))
+            return Booked(await self._book.call(self._client, keys, age, requests, tokens))
         except FAILURES as error:
             raise medium_error(error) from error
 

@@ -16,6 +16,7 @@ from redis import exceptions as errors
 from redis.asyncio.cluster import RedisCluster
 
 from router.state.exchange import LIFETIMES, TOTAL_TIMEOUT, Batch, Cooldown, Lifetimes, MediumError, Picture
+from router.state.heeding import heed_cancel
 from router.state.redis.client import FAILURES, Client, close
 from router.state.redis.link import Dial, Link
 from router.state.wire import batch_to_json, cooldown_of, picture_from_json, place_of
@@ -150,6 +151,7 @@ class RedisMedium:
                 await channel.subscribe(self._prefix + "cooled")
                 asked = False
                 while True:
+                    heed_cancel()
                     message = await channel.get_message(timeout=QUIET)
                     if message is None:
                         if asked:
