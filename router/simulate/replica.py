@@ -12,7 +12,7 @@ from router.core.failover import Try
 from router.core.limits import Spent
 from router.core.load import BackendLoad, Snapshot
 from router.core.retry import Verdict
-from router.core.types import RouteRequest, Usage
+from router.core.types import Estimate, Usage
 from router.state.base import CLIENT_GONE, Lease, Outcome, Served
 from router.state.memory import MemoryStore
 
@@ -59,9 +59,8 @@ class MemoryReplica:
     def view(self) -> Snapshot:
         return self._store.view()
 
-    def acquire(self, step: Try, request: RouteRequest) -> MemoryHold:
-        estimate = self._store.view().expect(request, step.candidate.deployment.model_name)
-        lease = self._store.acquire(step.group, step.candidate, estimate, step.draw, request.stream)
+    def acquire(self, step: Try, estimate: Estimate, stream: bool) -> MemoryHold:
+        lease = self._store.acquire(step.group, step.candidate, estimate, step.draw, stream)
         return MemoryHold(self._store, lease, self._clock)
 
     def loads(self) -> Mapping[str, BackendLoad]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import exp
 from typing import TYPE_CHECKING
 
 from router.core.errors import FailureKind, UpstreamFailure
@@ -20,7 +19,8 @@ CHUNKS = 8
 class Attempt:
     """Tells its journey of its first token, and of how it ended; not, where the journey itself has ended it."""
 
-    __slots__ = ("_began", "_deadline", "_first_at", "_first_by", "_journey", "_machine", "_over", "hold", "step")
+    __slots__ = ("_began", "_deadline", "_first_at", "_first_by", "_journey", "_machine", "_over", "hold", "size",
+                 "step")  # fmt: skip
 
     def __init__(self, journey: Journey, step: Try, hold: Hold) -> None:
         policy, request = step.group.policy, journey.request
@@ -29,6 +29,7 @@ class Attempt:
         self.hold = hold
         self._journey = journey
         self._machine = journey.world.machines[step.candidate.deployment.backend]
+        self.size = journey.size_on(self._machine)
         self._began = now
         self._deadline = min(now + policy.attempt_timeout, request.deadline)
         self._first_by = now + policy.first_token_timeout if request.stream else FOREVER
@@ -39,18 +40,6 @@ class Attempt:
     def begun(self) -> bool:
         """Its first token has come."""
         return self._first_at is not None and self._first_at <= self._journey.world.events.now
-
-    @property
-    def prompt_tokens(self) -> int:
-        return self._journey.usage.prompt_tokens
-
-    @property
-    def output_tokens(self) -> int:
-        return self._journey.usage.completion_tokens
-
-    @property
-    def work(self) -> float:
-        return exp(self._machine.model.jitter * self._journey.deviation)
 
     def send(self) -> None:
         self._machine.submit(self)
@@ -101,10 +90,11 @@ class Attempt:
             return
         self._journey.answered(self)
         self.hold.answered()
-        steps = min(self.output_tokens, CHUNKS)
+        output = self.size.output_tokens
+        steps = min(output, CHUNKS)
         now, events = self._journey.world.events.now, self._journey.world.events
         for step in range(1, steps):
-            events.at(now + (end - now) * step / steps, self._produced, self.output_tokens // steps)
+            events.at(now + (end - now) * step / steps, self._produced, output // steps)
 
     def _produced(self, tokens: int) -> None:
         if not self._over:

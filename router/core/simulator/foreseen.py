@@ -13,7 +13,7 @@ from router.core.choice import Choice
 from router.core.failover import Failover
 from router.core.filters import Filter
 from router.core.load import Candidate, Snapshot
-from router.core.plan import Rejection, sift
+from router.core.plan import Rejection, plan
 from router.core.strategies.base import lowest
 from router.core.types import ModelGroup, RouteRequest
 
@@ -41,10 +41,7 @@ class Foreseen(Failover):
         self._first_token_at = first_token_at
 
     def _pick(self, view: Snapshot, tried: Collection[str], filters: tuple[Filter, ...]) -> Choice:
-        rejections: list[Rejection] = []
-        for tier in view.tiers(self.group):
-            candidates = sift(self.request, tier, view, tried, filters, rejections)
-            if candidates:
-                chosen = lowest(candidates, [self._first_token_at(one) for one in candidates], self._rng)
-                return Choice(chosen, rejections)
-        return Choice(None, rejections)
+        candidates, rejections = plan(self.request, self.group, view, tried, filters)
+        if not candidates:
+            return Choice(None, rejections)
+        return Choice(lowest(candidates, [self._first_token_at(one) for one in candidates], self._rng), rejections)

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from router.core.catalogue import Catalogue
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.failover import Failover, Stop, Try, Wait
-from router.core.load import Candidate
+from router.core.load import Candidate, Snapshot
 from router.core.plan import Rejection
 from router.core.retry import is_no_fault
 from router.core.simulator.attempt import Attempt
 from router.core.simulator.events import EventLoop
 from router.core.simulator.foreseen import ORACLE, Foreseen
-from router.core.simulator.machine import Machine
+from router.core.simulator.machine import Machine, Size
 from router.core.simulator.replica import Replica
 from router.core.simulator.tally import Tally
 from router.core.types import HedgingPolicy, ModelGroup, RouteRequest, Usage
@@ -30,14 +30,6 @@ class World(NamedTuple):
     machines: dict[str, Machine]
     tally: Tally
     rng: Random
-
-
-class Probe(NamedTuple):
-    """The size of a job that is not sent."""
-
-    prompt_tokens: int
-    output_tokens: int
-    work: float
 
 
 class Journey:
@@ -68,18 +60,24 @@ class Journey:
 
     def go_on(self) -> None:
         """Take the next step."""
-        step = self._failover.next(self._replica.view())
+        view = self._replica.view()
+        step = self._failover.next(view)
         if self._failover.denied:
             self._failover.denied = ""
             self.world.tally.retries_denied += 1
         if isinstance(step, Try):
-            attempt = self._send(step)
+            attempt = self._send(step, view)
             if step.group.policy.hedging is not None and self.request.stream:
-                self._watch(attempt, step.group.policy.hedging)
+                self._watch(attempt, step.group.policy.hedging, view)
         elif isinstance(step, Wait):
             self.world.events.at(self.world.events.now + step.seconds, self.go_on)
         elif isinstance(step, Stop):
             self._over(step.error.code)
+
+    def size_on(self, machine: Machine) -> Size:
+        """What the request asks of `machine`."""
+        work = exp(machine.model.jitter * self.deviation)
+        return Size(self.usage.prompt_tokens, self.usage.completion_tokens, work)
 
     def answered(self, attempt: Attempt) -> None:
         """`attempt` has its first token, which decides between it and its copy."""
@@ -126,16 +124,17 @@ class Journey:
             self._running.clear()
             self.go_on()
 
-    def _send(self, step: Try) -> Attempt:
+    def _send(self, step: Try, view: Snapshot) -> Attempt:
         self.world.tally.attempts += 1
-        attempt = Attempt(self, step, self._replica.acquire(step, self.request))
+        estimate = view.expect(self.request, step.candidate.deployment.model_name)
+        attempt = Attempt(self, step, self._replica.acquire(step, estimate, self.request.stream))
         self._running.append(attempt)
         attempt.send()
         return attempt
 
-    def _watch(self, attempt: Attempt, policy: HedgingPolicy) -> None:
+    def _watch(self, attempt: Attempt, policy: HedgingPolicy, view: Snapshot) -> None:
         """Send a copy of `attempt` where it is slow to begin, as `flow.hedging` does."""
-        hedges = self._replica.view().hedges[attempt.step.group.name]
+        hedges = view.hedges[attempt.step.group.name]
         if self._failover.attempts == 1:
             hedges.stream(policy.max_ratio)
         after = hedges.after(policy.quantile)
@@ -151,12 +150,11 @@ class Journey:
         if step is not None:
             hedges.take()
             self.world.tally.hedges += 1
-            self._copy = self._send(step)
+            self._copy = self._send(step, view)
 
     def _first_token_at(self, candidate: Candidate) -> float:
         machine = self.world.machines[candidate.deployment.backend]
-        work = exp(machine.model.jitter * self.deviation)
-        return machine.first_token_at(Probe(self.usage.prompt_tokens, self.usage.completion_tokens, work))
+        return machine.first_token_at(self.size_on(machine))
 
     def _over(self, error: str) -> None:
         tally, failover = self.world.tally, self._failover

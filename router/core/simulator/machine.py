@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heapify, heapreplace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.simulator.events import EventLoop
@@ -15,19 +15,19 @@ from router.core.window import Window
 _LEAST_RETRY_AFTER = 0.001
 
 
-class Size(Protocol):
-    """What a job asks for. Sizes in tokens; `work` multiplies how long this one takes."""
+class Size(NamedTuple):
+    """What a job asks for, in tokens; `work` multiplies how long this one takes."""
 
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def output_tokens(self) -> int: ...
-    @property
-    def work(self) -> float: ...
+    prompt_tokens: int
+    output_tokens: int
+    work: float
 
 
-class Job(Size, Protocol):
+class Job(Protocol):
     """One attempt, as the machine sees it."""
+
+    @property
+    def size(self) -> Size: ...
 
     def started(self, first: float, end: float) -> None:
         """It has a slot; if nothing interferes, its first token leaves at `first` and its last at `end`."""
@@ -65,7 +65,7 @@ class Machine:
             self._waiting.add(job)
             self._queue.append(job)
         if failure is None and self._frees is not None:
-            self._foresee(job)
+            self._foresee(job.size)
 
     def leave(self, job: Job) -> None:
         """The router is no longer interested: its slot, or its place in the queue, is free."""
@@ -74,8 +74,9 @@ class Machine:
         if job in self._serving:
             self._ended(job)
 
-    def first_token_at(self, job: Size) -> float:
-        """When `job` would send its first token if it were sent now and nobody left early; infinite if never."""
+    def first_token_at(self, size: Size) -> float:
+        """When a job of that size would send its first token if it were sent now and nobody left early; infinite if
+        never."""
         if self._outage() is not None:
             return FOREVER
         if self._frees is None:
@@ -83,21 +84,23 @@ class Machine:
             heapify(self._frees)
             for waiting in self._queue:
                 if waiting in self._waiting:
-                    self._foresee(waiting)
-        start = max(self._frees[0], self._events.now)
-        return self.pace.finish(start, job.prompt_tokens / self.model.prefill * job.work)
+                    self._foresee(waiting.size)
+        return self._first(max(self._frees[0], self._events.now), size)
 
-    def _foresee(self, job: Job) -> None:
+    def _foresee(self, size: Size) -> None:
         assert self._frees is not None
         start = max(self._frees[0], self._events.now)
-        heapreplace(
-            self._frees, self.pace.finish(start, self.model.seconds(job.prompt_tokens, job.output_tokens) * job.work)
-        )
+        seconds = self.model.seconds(size.prompt_tokens, size.output_tokens) * size.work
+        heapreplace(self._frees, self.pace.finish(start, seconds))
+
+    def _first(self, start: float, size: Size) -> float:
+        """When a job that has its slot at `start` sends its first token."""
+        return self.pace.finish(start, size.prompt_tokens / self.model.prefill * size.work)
 
     def _start(self, job: Job) -> None:
-        model = self.model
-        first = self.pace.finish(self._events.now, job.prompt_tokens / model.prefill * job.work)
-        end = self.pace.finish(first, job.output_tokens / model.decode * job.work)
+        size = job.size
+        first = self._first(self._events.now, size)
+        end = self.pace.finish(first, size.output_tokens / self.model.decode * size.work)
         self._serving[job] = end
         if end < FOREVER:
             self._events.at(end, self._ended, job)
@@ -127,7 +130,7 @@ class Machine:
         outage = self._outage()
         if outage is not None:
             return _failure(outage)
-        if self._window is not None and job.prompt_tokens > self._window:
+        if self._window is not None and job.size.prompt_tokens > self._window:
             return UpstreamFailure(FailureKind.CONTEXT_WINDOW, "context window exceeded", status=400)
         wait = self._over_limit(job)
         if wait is None:
@@ -144,7 +147,7 @@ class Machine:
     def _over_limit(self, job: Job) -> float | None:
         """Seconds until there is room for it; None where there is now, and then it is counted."""
         now, model = self._events.now, self.model
-        tokens = job.prompt_tokens + job.output_tokens
+        tokens = job.size.prompt_tokens + job.size.output_tokens
         frees = now
         if model.rpm is not None:
             frees = self._requests.frees_at(now, 1, model.rpm)

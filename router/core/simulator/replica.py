@@ -9,7 +9,7 @@ from router.core.errors import UpstreamFailure
 from router.core.failover import Try
 from router.core.load import BackendLoad, Snapshot
 from router.core.retry import Verdict
-from router.core.types import RouteRequest, Usage
+from router.core.types import Estimate, Usage
 
 
 class Hold(Protocol):
@@ -38,7 +38,9 @@ class Replica(Protocol):
     """One router's picture."""
 
     def view(self) -> Snapshot: ...
-    def acquire(self, step: Try, request: RouteRequest) -> Hold: ...
+    def acquire(self, step: Try, estimate: Estimate, stream: bool) -> Hold:
+        """Take a lease for `step`, of what the view that it was decided by expects of the request."""
+
     def loads(self) -> Mapping[str, BackendLoad]:
         """What it knows, by backend."""
 

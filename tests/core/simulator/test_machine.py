@@ -8,9 +8,11 @@ import pytest
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.simulator.events import ORIGIN, EventLoop
-from router.core.simulator.machine import Machine
+from router.core.simulator.machine import Machine, Size
 from router.core.simulator.model import FOREVER, MachineModel, Outage, OutageKind
 from tests.core.simulator.stage import PLAIN
+
+PLAIN_SIZE = Size(100, 10, 1.0)
 
 
 @dataclass(eq=False)
@@ -18,9 +20,7 @@ class Sent:
     """`heard`: what it was told, and when."""
 
     events: EventLoop
-    prompt_tokens: int = 100
-    output_tokens: int = 10
-    work: float = 1.0
+    size: Size = PLAIN_SIZE
     heard: list[tuple[float, str]] = field(default_factory=list)
     failure: UpstreamFailure | None = None
 
@@ -40,7 +40,7 @@ class Bench:
         self.machine = Machine(model, self.events, window)
 
     def send(self, at: float, **sizes: float) -> Sent:
-        job = Sent(self.events, **sizes)  # type: ignore[arg-type]
+        job = Sent(self.events, PLAIN_SIZE._replace(**sizes))  # type: ignore[arg-type]
         self.events.at(ORIGIN + at, self.machine.submit, job)
         return job
 
@@ -159,22 +159,22 @@ def test_it_can_be_asked_when_one_more_would_be_answered(queued: int, moment: fl
     bench = Bench(replace(PLAIN, slots=2))
     for _ in range(1 + queued):
         bench.machine.submit(Sent(bench.events))
-    assert bench.machine.first_token_at(Sent(bench.events)) - ORIGIN == pytest.approx(moment)
+    assert bench.machine.first_token_at(PLAIN_SIZE) - ORIGIN == pytest.approx(moment)
 
 
 def test_what_is_foreseen_follows_those_who_come_and_go() -> None:
     bench = Bench(PLAIN)
     first, second = Sent(bench.events), Sent(bench.events)
     bench.machine.submit(first)
-    assert bench.machine.first_token_at(second) - ORIGIN == pytest.approx(3.0)
+    assert bench.machine.first_token_at(second.size) - ORIGIN == pytest.approx(3.0)
     bench.machine.submit(second)
-    assert bench.machine.first_token_at(first) - ORIGIN == pytest.approx(5.0)
+    assert bench.machine.first_token_at(first.size) - ORIGIN == pytest.approx(5.0)
     bench.machine.leave(second)
-    assert bench.machine.first_token_at(second) - ORIGIN == pytest.approx(3.0)
+    assert bench.machine.first_token_at(second.size) - ORIGIN == pytest.approx(3.0)
 
 
 def test_one_that_is_down_or_hangs_for_good_would_never_answer() -> None:
     down = Bench(replace(PLAIN, outages=(Outage(0.0, 9.0, OutageKind.UNAVAILABLE),)))
     hung = Bench(replace(PLAIN, outages=(Outage(0.0, FOREVER, OutageKind.HANG),)))
     for bench in (down, hung):
-        assert bench.machine.first_token_at(Sent(bench.events)) == FOREVER
+        assert bench.machine.first_token_at(PLAIN_SIZE) == FOREVER
