@@ -50,8 +50,8 @@ _HELD = Reason.ALREADY_TRIED
 class Failover:
     """One request's way through its model group and the fallbacks of it.
 
-    `denied` is the group whose budget has just refused a retry. What most requests never change has its first value on
-    the class.
+    `denied` is the group whose budget has just refused a retry. `_turns_here` are the attempts in this group, and the
+    waits in vain. What most requests never change has its first value on the class.
     """
 
     attempts = 0
@@ -100,7 +100,7 @@ class Failover:
                 step = self._larger(view, self._outgrown)
                 if step is not None:
                     return step
-            if self._attempts_here <= self._retries and self._action in _STAY:
+            if self._turns_here <= self._retries and self._action in _STAY:
                 step = self._stay(view)
                 if step is not None:
                     return step
@@ -162,7 +162,7 @@ class Failover:
         self.group = group
         self._visited.add(group.name)
         self._action = Action.ELSEWHERE
-        self._attempts_here = 0
+        self._turns_here = 0
         self._repeats = 0
         self._waited = False
         self._counted = False
@@ -172,12 +172,12 @@ class Failover:
         self._retries = group.policy.num_retries if retries is None else retries
 
     def _stay(self, view: Snapshot) -> Step | None:
-        """Another candidate of this group, or one of those tried once more; None where the group has
-        nothing to offer."""
+        """Another candidate of this group, or one of those tried once more; None where the group has nothing to
+        offer."""
         chosen, rejections = self._choose(view, self._tried or self._held)
         if chosen is not None:
-            return self._retry(view, chosen) if self._attempts_here else self._begin(chosen, Draw.REQUEST)
-        if self._attempts_here:
+            return self._retry(view, chosen) if self._turns_here else self._begin(chosen, Draw.REQUEST)
+        if self._turns_here:
             return self._repeat(view)
         too_large = [each.candidate for each in rejections if each.reason is Reason.CONTEXT_WINDOW]
         if too_large:
@@ -200,10 +200,14 @@ class Failover:
         proven = self._pick(view, self._tried, filters).candidate
         if proven is not None:
             return self._begin(proven, Draw.FREE)
+        return self._begin(chosen, Draw.PAID) if self._affords(view) else None
+
+    def _affords(self, view: Snapshot) -> bool:
+        """Whether the group's budget pays for a retry. That it does not is to be told of."""
         if view.affords_retry(self.group):
-            return self._begin(chosen, Draw.PAID)
+            return True
         self.denied = self.group.name
-        return None
+        return False
 
     def _larger(self, view: Snapshot, window: int) -> Step | None:
         """A deployment of this group with a larger window than the one that was too small."""
@@ -215,25 +219,20 @@ class Failover:
         return self._begin(chosen, Draw.FREE if is_free(chosen, view.now) else Draw.PAID)
 
     def _repeat(self, view: Snapshot) -> Step | None:
-        seconds = chosen = None
+        """One of those tried once more, after a wait for it; None where that makes no sense."""
         if self._waited:
             chosen, _ = self._choose(view, self._never)
-            if chosen is None:  # somebody else came first: a wait in vain is a retry, too
-                self._attempts_here += 1
-                if self._attempts_here > self._retries:
-                    return None
-        if chosen is None:
-            seconds = self._wait(view)
-            if seconds is None:
+            if chosen is not None:
+                return self._begin(chosen, Draw.PAID) if self._affords(view) else None
+            self._turns_here += 1  # somebody else came first: a wait in vain is a retry, too
+            if self._turns_here > self._retries:
                 return None
-        if not view.affords_retry(self.group):
-            self.denied = self.group.name
+        seconds = self._wait(view)
+        if seconds is None or not self._affords(view):
             return None
-        if chosen is not None:
-            return self._begin(chosen, Draw.PAID)
         self._waited = True
         self._repeats += 1
-        return Wait(seconds or 0.0)
+        return Wait(seconds)
 
     def _wait(self, view: Snapshot) -> float | None:
         """Seconds until a repeat makes sense, or None where nobody can be asked again before the deadline."""
@@ -274,7 +273,7 @@ class Failover:
         self._tried.add(candidate.deployment.backend)
         self._passed_over = None
         self.attempts += 1
-        self._attempts_here += 1
+        self._turns_here += 1
         return Try(self.group, candidate, not self._counted, draw)
 
     # From group to group.
