@@ -6,10 +6,10 @@
 
 Closed turns open after `allowed_fails` connection failures in a row, or when at least `min_requests` were seen in the
 last `window` seconds and `error_rate` of them failed. Model groups that share the backend may have windows of different
-lengths; everything counts in each of them. Open lasts `base · 2ⁿ` seconds, at most `max`, n being the
-openings since the breaker was last closed for a whole window; a later deadline always wins. Half-open lets one trial
-through at a time. A deadline may also be set from outside (`cool`): an upstream that names its own `retry-after` is
-left alone that long.
+lengths; everything counts in each of them. Open lasts `base · 2ⁿ` seconds, at most `max`, n being the openings since
+the breaker was last closed for a whole window; a later deadline always wins. Half-open lets one trial through at a
+time. A deadline may also be set from outside (`cool`): an upstream that names its own `retry-after` is left alone that
+long.
 
 Active probes have a count of their own: `allowed_fails` of them failing in a row open it too, and while they fail it
 stays open. A good probe closes what probes or refused connections have opened, and nothing else: a backend that fails

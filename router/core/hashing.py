@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 
 _64_BITS = 0xFFFF_FFFF_FFFF_FFFF
-_ONE = 2.0**64
 _LEAST, _MOST = 2.0**20, 2.0**26
 """Large enough for two keys that are near each other to part, and for a float to keep 27 bits behind the point."""
 
@@ -17,13 +16,13 @@ def hash_of(text: str) -> int:
 
 def part_of_one(bits: int) -> float:
     """64 bits as a number in [0, 1]."""
-    return bits / _ONE
+    return bits / 2.0**64
 
 
 def stretch(bits: int) -> float:
     """A factor made from 64 bits. `part_of_one(key) * stretch(place) % 1.0` is a hash of both at the price of a
     multiplication: multiplicative hashing by a factor of each place's own (Dietzfelbinger et al., 1997)."""
-    return _LEAST + (bits / _ONE) * (_MOST - _LEAST)
+    return _LEAST + part_of_one(bits) * (_MOST - _LEAST)
 
 
 def mix(bits: int) -> int:

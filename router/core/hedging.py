@@ -24,28 +24,24 @@ SHORT_OF_QUOTA = 0.2
 MOST_SAVED = 10.0
 """So many copies may follow each other at once after a calm time."""
 _WHOLE = 1.0 - 1e-9
+"""A copy, less what is lost in adding it up."""
 
 
 class Hedges:
-    """One model group's times to first token (the last 200), and the copies it has saved up."""
+    """One model group's times to first token (the last 200), and the copies that it has `saved` up."""
 
-    __slots__ = ("_latest", "_ordered", "_place", "_saved")
+    __slots__ = ("_latest", "_ordered", "_place", "saved")
 
     def __init__(self) -> None:
         self._latest: list[float] = []
         self._ordered: list[float] = []
         self._place = 0
-        self._saved = 0.0
-
-    @property
-    def saved(self) -> float:
-        """The copies saved up."""
-        return self._saved
+        self.saved = 0.0
 
     @property
     def affords(self) -> bool:
         """Whether a copy may be sent now."""
-        return self._saved >= _WHOLE
+        return self.saved >= _WHOLE
 
     def add(self, seconds: float) -> None:
         """A first token came after `seconds`; or had not come by then, and was waited for no longer."""
@@ -64,11 +60,11 @@ class Hedges:
 
     def stream(self, max_ratio: float) -> None:
         """One more stream begins."""
-        self._saved = min(self._saved + max_ratio, MOST_SAVED)
+        self.saved = min(self.saved + max_ratio, MOST_SAVED)
 
     def take(self) -> None:
         """A copy is sent."""
-        self._saved = max(self._saved - 1.0, 0.0)
+        self.saved = max(self.saved - 1.0, 0.0)
 
 
 def short_of_quota(request: RouteRequest, candidate: Candidate, view: Snapshot) -> Reason | None:

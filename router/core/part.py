@@ -2,9 +2,9 @@
 
 Each replica hears now and then (a trade) what the others have used. Until it hears again it takes at most its part of
 what was free then: headroom / live, or one request where that is less, so that a limit may be passed by one request
-for each replica. What a replica may yet take it claims, while it takes any: the others count that as used, or
-whoever trades next would be given a part of it again. Where a trade costs little, it tells of what it has taken as soon
-as half of its part is gone. While nobody can be heard, each keeps to limit / live.
+for each replica. What a replica may yet take it claims, while it takes any: the others count that as used, or whoever
+trades next would be given a part of it again. Where a trade costs little, it tells of what it has taken as soon as half
+of its part is gone. While nobody can be heard, each keeps to limit / live.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def estimate(body_bytes: int, limit: int | None) -> Estimate:
 def measure(
     raw: bytes, body: Mapping[str, Any], limit: int | None, deployment: Deployment | None
 ) -> tuple[Estimate, int | None]:
-    """The estimate of a request, and more tokens than prompt and wanted output (at most `limit`) can come to;
-    None where who knows.
+    """The estimate of a request, and more tokens than prompt and wanted output (at most `limit`) can come to; None
+    where who knows.
 
     No tokenizer makes more tokens than there are bytes of UTF-8, and JSON's own letters outnumber the few tokens that a
     message costs besides its text. Images are counted by the rules of the provider of `deployment`.

@@ -48,7 +48,8 @@ class Machine:
         self._serving: dict[Job, float] = {}  # to when it ends; in order, so that a run can be repeated
         self._waiting: set[Job] = set()
         self._queue: deque[Job] = deque()
-        self._frees: list[float] | None = None  # when each slot will be free, all that is known of served
+        self._frees: list[float] | None = None
+        """When each slot will be free once everyone here has been served, in clock seconds; None: to be worked out."""
         self._requests, self._tokens = Window(), Window()
         for outage in model.outages:
             if outage.kind is OutageKind.REFUSE:

@@ -18,7 +18,6 @@ BOUND = 1.25
 """No deployment gets more than this many times its part of what is under way."""
 NEIGHBOURS = 8
 """Of a large tier, so many candidates are considered for one key; their mean stands for everyone's."""
-_ONE = 2.0**64
 _LEAST_BUSY = LeastBusy()
 
 
@@ -101,10 +100,8 @@ def capacities(candidates: Sequence[Candidate], now: float) -> list[int]:
     """How many requests each may have under way, the one to come included."""
     weights, under_way = [], 1
     for candidate in candidates:
-        load = candidate.load
-        under_way += load.in_flight + load.siblings
-        weight, standing = candidate.deployment.weight, load.standing
-        weights.append(weight if now >= standing.whole_at else weight * standing.share(now))
+        under_way += candidate.load.in_flight + candidate.load.siblings
+        weights.append(effective_weight(candidate, now))
     each = BOUND * under_way / sum(weights)
     return [ceil(each * weight) for weight in weights]
 
@@ -115,6 +112,8 @@ def first_with_room(key: int, candidates: Sequence[Candidate], now: float) -> li
     part, under_way, weights = part_of_one(key), 1, 0.0
     nearest, own = inf, 0.0
     first: list[Candidate] = []
+    # `effective_weight`, `distance` and `capacities`, written out and in one pass: every request with a key asks this
+    # of every candidate, and nearly always finds room in the first.
     for candidate in candidates:
         load = candidate.load
         weight, standing = candidate.deployment.weight, load.standing
@@ -159,7 +158,7 @@ def neighbours(key: int, tier: Tier, now: float, fit: Fit, looks: int, most: int
         seen.add(id(candidate))
         if fit(candidate):
             part = share(candidate, now)
-            taken = part == 1.0 or mix(key ^ candidate.deployment.place) < part * _ONE
+            taken = part == 1.0 or part_of_one(mix(key ^ candidate.deployment.place)) < part
             (near if taken else later).append(candidate)
     return near + later
 
