@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from pathlib import Path
 
 import fakeredis
 import pytest
@@ -18,7 +19,7 @@ from router.state.redis.client import connect
 from router.state.redis.exact import RedisExact
 from router.state.strict import StrictLimits
 from tests.core.making import FakeClock, group, tier
-from tests.state.redis_servers import RedisServer, free_port, redis_server
+from tests.state.redis_servers import RedisServer, free_port, redis_cluster, redis_server
 from tests.state.replicas import LedgerMedium, Replica, trade_all
 from tests.state.slow_way import slow_way
 
@@ -408,6 +409,26 @@ async def test_what_is_to_be_booked_of_thousands_holds_nobody_up() -> None:
         assert time.process_time() - began < 2.0
     task.cancel()
     await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("kind", [redis_server, redis_cluster])
+async def test_a_correction_whose_answer_is_late_is_not_repeated_by_the_library(
+    kind: Callable[[Path], AbstractContextManager[RedisServer]], tmp_path: Path
+) -> None:
+    with kind(tmp_path) as server:
+        address = parse_redis_url(server.url)
+        exact = RedisExact(lambda: connect(address, 10.0, 0.3), "router")
+        booked = await exact.take("a", OPEN, 1)
+        assert isinstance(booked, Booked)
+        await exact.correct("a", booked, 0, 1)  # so that the server knows the script
+        server.hang()
+        asyncio.get_running_loop().call_later(0.45, server.wake)
+        with pytest.raises(MediumError):
+            await exact.correct("a", booked, 0, 5)
+        server.wake()
+        with server.admin() as admin:
+            assert admin.hget("{router}:v2:strict:a", f"t{booked.second}") == b"7"
+        await exact.close()
 
 
 @pytest.mark.parametrize("way", ["correct", "book"])

@@ -6,6 +6,8 @@ decides when to ask again.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -45,7 +47,7 @@ def connect(
     }
     if address.form == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 1), **options)
+        return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 0), **options)
     options |= {"db": address.db, "retry": Retry(NoBackoff(), 0)}
     if address.form == "sentinel":
         own = {
@@ -64,12 +66,17 @@ def connect(
 
 
 async def close(client: Client) -> None:
-    """Let go of all its connections, those to the sentinels among them, which the library leaves open."""
-    pool = None if isinstance(client, RedisCluster) else client.connection_pool
-    asked = pool.sentinel_manager.sentinels if isinstance(pool, SentinelConnectionPool) else []
-    for each in (client, *asked):
+    """Let go of all its connections. The library leaves some open: those to the sentinels, and after a failure those to
+    a cluster."""
+    closing: list[Callable[[], Awaitable[object]]] = [client.aclose]
+    if isinstance(client, RedisCluster):
+        nodes = client.nodes_manager
+        closing += [nodes.aclose, partial(nodes.aclose, "startup_nodes")]
+    elif isinstance(client.connection_pool, SentinelConnectionPool):
+        closing += [sentinel.aclose for sentinel in client.connection_pool.sentinel_manager.sentinels]
+    for close_ in closing:
         try:
-            await each.aclose()
+            await close_()
         except FAILURES:
             pass  # it was broken anyway
 
