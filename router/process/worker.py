@@ -15,7 +15,7 @@ from router.config.sources import Replay
 from router.core.errors import RouterError
 from router.process.channel import Channel, ChannelClosed
 from router.process.reload import Reloader
-from router.process.serve import Read, raise_file_limit, settle_garbage_collector
+from router.process.serve import Read, keep_freed_memory, raise_file_limit, settle_garbage_collector
 from router.state.local import LocalMedium
 from router.telemetry.totals import Changes, told
 
@@ -126,6 +126,7 @@ class Worker:
 async def work(number: int, listen: Sequence[int], channel: int, read: Read) -> None:
     """Serve connections of the sockets with the descriptors `listen`. Raises as `Worker.run` does."""
     raise_file_limit()
+    keep_freed_memory()
     sockets = [socket.socket(fileno=descriptor) for descriptor in listen]
     for sock in sockets:
         sock.setblocking(False)

@@ -14,9 +14,10 @@ from router.upstream.upload import Upload
 ONE_WRITE = 65536
 """Bytes. Up to this size, copying a body behind its head costs less than a second write."""
 
-SLOW = 32768
+SLOW = 36864
 """Bytes the kernel may keep for a connection whose stream was paused; twice as much with its own bookkeeping. While
-streams flow it finds the right size by itself, which may be megabytes."""
+streams flow it finds the right size by itself, which may be megabytes. Twice this is more than a segment of the
+loopback (64 KiB): a server sends into a window smaller than its segments five times a second only."""
 
 AHEAD = 32768
 """Bytes of ciphertext that wait while reading is paused: more than a record of TLS has."""

@@ -9,6 +9,8 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable
 
+import uvloop
+
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import Origin
 from router.upstream.names import Names
@@ -47,13 +49,13 @@ class Dialer:
             context = self._contexts.get(origin.tls) if origin.scheme == "https" else None
             forward = Forward(origin, proxy) if proxy is not None and context is None else None
             sock = await self._reach(loop, origin) if proxy is None else await self._reach_proxy(loop, proxy)
-            try:
-                if proxy is not None and context is not None:
+            if proxy is not None and context is not None:
+                try:
                     await tunnel(loop, sock, origin, proxy)
-                await hand_over(loop, sock, origin, protocol, context)
-            except BaseException:
-                sock.close()
-                raise
+                except BaseException:
+                    sock.close()
+                    raise
+            await hand_over(loop, sock, origin, protocol, context)
         except (OSError, UnicodeError) as error:
             raise UpstreamFailure(FailureKind.CONNECT, describe(error)) from error
         return forward
@@ -79,17 +81,24 @@ async def hand_over(
     protocol: asyncio.BaseProtocol,
     context: Context | None,
 ) -> None:
-    """From here on the transport owns the socket."""
-    if origin.scheme == "unix":
-        await loop.create_unix_connection(lambda: protocol, sock=sock)
-    elif context is None:
-        await loop.create_connection(lambda: protocol, sock=sock)
-    else:
-        name = origin.tls.server_name or origin.host
-        transport, _ = await loop.create_connection(
-            lambda: protocol, sock=sock, ssl=context, server_hostname=name, ssl_shutdown_timeout=1.0
-        )
-        context.shook_hands(name, transport)
+    """From here on the transport owns the socket, and closes it where this fails."""
+    try:
+        if origin.scheme == "unix":
+            await loop.create_unix_connection(lambda: protocol, sock=sock)
+        elif context is None:
+            await loop.create_connection(lambda: protocol, sock=sock)
+        else:
+            name = origin.tls.server_name or origin.host
+            transport, _ = await loop.create_connection(
+                lambda: protocol, sock=sock, ssl=context, server_hostname=name, ssl_shutdown_timeout=1.0
+            )
+            context.shook_hands(name, transport)
+    except BaseException:
+        if isinstance(loop, uvloop.Loop):
+            sock.detach()  # closed by now, which uvloop does not tell `sock`: its number may be another's
+        else:
+            sock.close()
+        raise
 
 
 def describe(error: Exception) -> str:

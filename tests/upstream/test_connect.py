@@ -18,7 +18,7 @@ from router.core.types import TLS
 from router.dialects.base import Origin
 from router.upstream import sockets
 from router.upstream.client import HttpUpstream
-from router.upstream.connect import Dialer, describe
+from router.upstream.connect import Dialer, describe, hand_over
 from router.upstream.sockets import Address, race
 from router.upstream.tls import tls_context
 from tests.upstream.asking import post
@@ -299,6 +299,26 @@ async def test_cancelled_in_any_turn_of_connecting_nothing_is_waited_for_at_the_
             await asyncio.gather(task, return_exceptions=True)
             async with asyncio.timeout(10):
                 await upstream.close()
+
+
+@pytest.mark.both_loops
+async def test_a_socket_closed_by_the_loop_is_not_closed_again() -> None:
+    """Its number may be another's by then."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        sock = await race(loop, [(socket.AF_INET, socket.IPPROTO_TCP, ("127.0.0.1", port))])
+        task = asyncio.ensure_future(hand_over(loop, sock, Origin("http", "127.0.0.1", port), Protocol(), None))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sock.fileno() == -1
+        peer, _ = server.accept()
+        with peer:
+            peer.settimeout(10)
+            await asyncio.sleep(0)
+            assert peer.recv(1) == b""
 
 
 @pytest.mark.both_loops
