@@ -82,6 +82,7 @@ COMPILED = [
     "router/upstream/base.py",
     "router/upstream/body.py",
     "router/upstream/channel.py",
+    "router/upstream/client.py",
     "router/upstream/connection.py",
     "router/upstream/counters.py",
     "router/upstream/framing.py",

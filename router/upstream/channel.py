@@ -23,8 +23,8 @@ AHEAD = 32768
 """Bytes of ciphertext that wait while reading is paused: more than a record of TLS has."""
 
 
-class Channel(asyncio.BufferedProtocol, ABC):
-    """`buffer` bounds one read; the event loops' own would take much more at once. A view, since asyncio slices it.
+class Channel(ABC):
+    """What is `Plugged` into the event loop. `buffer` bounds one read; the event loops' own would take much more at once. A view, since asyncio slices it.
 
     `forward`: the socket leads to a proxy that passes requests on.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import Origin, WireRequest
@@ -11,6 +12,7 @@ from router.upstream.connect import Dial, Dialer
 from router.upstream.connection import Connection
 from router.upstream.counters import CloseReason, Counters
 from router.upstream.framing import Limits
+from router.upstream.plug import Plug
 from router.upstream.pool import Pool
 from router.upstream.proxy import NO_PROXIES, Proxies
 from router.upstream.refusal import Refusal
@@ -32,7 +34,8 @@ ONE_TLS_READ = 524288
 class HttpUpstream:
     """`Upstream` for `http`, `https` and `unix` origins. Use one per event loop, from that loop only.
 
-    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one.
+    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one. `emptied` is called
+    whenever the last connection is closed.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class HttpUpstream:
         max_open: int = MAX_OPEN,
         proxies: Proxies = NO_PROXIES,
         dial: Dial | None = None,
+        emptied: Callable[[HttpUpstream], None] | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._dial: Dial = dial or Dialer(proxies)
         self._open: set[Connection] = set()
         self._all_lost: asyncio.Future[None] | None = None
         self._closed = False
+        self._emptied = emptied
         self.pool: Pool[Connection] = Pool(max_idle, max_open, idle_seconds)
         self.counters = Counters()
         self.buffer = memoryview(bytearray(ONE_READ))
@@ -142,7 +147,7 @@ class HttpUpstream:
         loop = asyncio.get_running_loop()
         connection = Connection(loop, self, self._limits)
         try:
-            connection.forward = await self._dial(origin, connection)
+            connection.forward = await self._dial(origin, Plug(connection))
             if self._closed:
                 raise _shutting_down()
             if connection.closed is not None:
@@ -178,9 +183,13 @@ class HttpUpstream:
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
-        if self._all_lost is not None and not self._open:
+        if self._open:
+            return
+        if self._all_lost is not None:
             self._all_lost.set_result(None)
             self._all_lost = None
+        if self._emptied is not None:
+            self._emptied(self)
 
 
 def _shutting_down() -> UpstreamFailure:

@@ -9,7 +9,6 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from weakref import WeakSet
 
 import orjson
 
@@ -53,7 +52,7 @@ class GuardedUpstream:
         self._resolve = resolve or look_up
         self._connect = connect or _race
         self._contexts = Contexts()
-        self._open: WeakSet[HttpUpstream] = WeakSet()
+        self._open: set[HttpUpstream] = set()
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
         """See `Upstream.send`. Raises UpstreamFailure(REJECTED), a 403, for an address that the key does not allow."""
@@ -65,7 +64,7 @@ class GuardedUpstream:
             await self._dial(grants, origin, protocol)
             return None
 
-        http = HttpUpstream(max_idle=0, max_open=1, dial=dial)
+        http = HttpUpstream(max_idle=0, max_open=1, dial=dial, emptied=self._open.discard)
         self._open.add(http)
         return await http.send(wire, timing)
 
@@ -84,11 +83,7 @@ class GuardedUpstream:
                     raise _refused()
             context = self._contexts.get(TLS()) if origin.scheme == "https" else None
             sock = await self._connect(loop, found)
-            try:
-                await hand_over(loop, sock, origin, protocol, context)
-            except BaseException:
-                sock.close()
-                raise
+            await hand_over(loop, sock, origin, protocol, context)
         except (OSError, UnicodeError) as error:
             raise UpstreamFailure(FailureKind.CONNECT, describe(error)) from error
 

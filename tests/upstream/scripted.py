@@ -18,7 +18,7 @@ from router.core.types import Deployment
 from router.dialects.base import Origin, WireRequest
 from router.upstream.base import BodyStream, Timing, UpstreamResponse
 from router.upstream.client import HttpUpstream
-from router.upstream.connection import Connection
+from router.upstream.plug import Plug
 
 
 class End(Enum):
@@ -51,7 +51,7 @@ class ScriptedTransport(asyncio.Transport):
     def __init__(self, protocol: asyncio.BaseProtocol, scripts: Iterable[Script]) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
-        assert isinstance(protocol, Connection)
+        assert isinstance(protocol, Plug)
         self._protocol = protocol
         self._scripts = list(scripts)
         self._steps: list[Step] = []
@@ -71,6 +71,17 @@ class ScriptedTransport(asyncio.Transport):
         """Play these steps now, asked or not."""
         self._steps += steps
         self._play()
+
+    def receive(self, data: bytes) -> None:
+        """In one read, or as many as the client's buffer makes of it."""
+        while data and self.reading and self.ending is None and not self._lost:
+            buffer = self._protocol.get_buffer(-1)
+            size = min(len(data), len(buffer))
+            buffer[:size] = data[:size]
+            data = data[size:]
+            self._protocol.buffer_updated(size)
+        if data:
+            self._steps.insert(0, data)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert self.ending is None, "a write on a closed connection"
@@ -122,7 +133,7 @@ class ScriptedTransport(asyncio.Transport):
             return
         step = self._steps.pop(0)
         if isinstance(step, bytes):
-            self._protocol.data_received(step)
+            self.receive(step)
         elif step is EOF:
             self._protocol.eof_received()
             if self.ending is None:

@@ -156,7 +156,7 @@ async def test_cancelled_after_the_reply_has_come_but_before_anyone_looked_the_c
     task = asyncio.create_task(upstream.send(REQUEST, timing()))
     await settle()
     loop = asyncio.get_running_loop()
-    loop.call_soon(network.transports[0]._protocol.data_received, OK)
+    loop.call_soon(network.transports[0].receive, OK)
     loop.call_soon(task.cancel)
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -173,7 +173,7 @@ async def test_cancelled_after_a_stream_has_begun_but_before_anyone_took_it_the_
     task = asyncio.create_task(upstream.send(REQUEST, timing()))
     await settle()
     loop = asyncio.get_running_loop()
-    loop.call_soon(network.transports[0]._protocol.data_received, SSE + chunk(b"a"))
+    loop.call_soon(network.transports[0].receive, SSE + chunk(b"a"))
     loop.call_soon(task.cancel)
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -188,7 +188,7 @@ async def test_what_arrives_between_cancellation_and_its_delivery_goes_nowhere(l
     task = asyncio.create_task(upstream.send(REQUEST, timing()))
     await settle()
     task.cancel()
-    network.transports[0]._protocol.data_received(late)
+    network.transports[0].receive(late)
     with pytest.raises(asyncio.CancelledError):
         await task
     await settle()
