@@ -45,7 +45,7 @@ def refuse_duplicates(raw: bytes, body: Mapping[str, Any]) -> bool:
             if not name.isidentifier():
                 break
             quoted = b'"' + name.encode() + b'"'
-            if raw.find(quoted) != raw.rfind(quoted):
+            if raw.count(quoted) > 1:
                 break
         else:
             return True
@@ -83,9 +83,9 @@ def top_level_names(raw: bytes) -> list[str]:
 
 def replace_model(raw: bytes, body: Mapping[str, Any], model: bytes) -> bytes | None:
     """`raw` with `model` (JSON, quotes included) as its model, or None where its place is in doubt."""
-    at = raw.find(b'"model"')
-    if at < 0 or raw.rfind(b'"model"') != at or _has_escapes(raw):
+    if raw.count(b'"model"') != 1 or _has_escapes(raw):
         return None
+    at = raw.index(b'"model"')
     start = at + 7
     while raw[start] in b" \t\r\n:":
         start += 1

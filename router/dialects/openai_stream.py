@@ -89,15 +89,10 @@ class OpenAIStream:
         """Whether `data[start:end]` is as the plain event was, with another text."""
         begin, rest = self._begin, self._end
         text, text_end = start + len(begin), end - len(rest)
-        return (
-            begin != b""
-            and text <= text_end
-            and data.startswith(begin, start)
-            and data.endswith(rest, start, end)
-            and data.find(b'"', text, text_end) < 0
-            and data.find(b"\\", text, text_end) < 0
-            and data.find(b"\n", text, text_end) < 0
-        )
+        if begin == b"" or text > text_end or not data.startswith(begin, start) or not data.endswith(rest, start, end):
+            return False
+        piece = data[text:text_end]
+        return b'"' not in piece and b"\\" not in piece and b"\n" not in piece
 
     def _learn(self, block: bytes) -> None:
         """Remember how a single plain event begins and ends, around the text it brings."""

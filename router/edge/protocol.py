@@ -1,7 +1,7 @@
 """aiohttp's server protocol as the edge needs it: buffers that stay small, ways to leave, errors in OpenAI's shape.
 
-What the private names used here and in `fast_protocol` must mean is held by `tests/edge/test_aiohttp_contract.py`;
-aiohttp's minor version is pinned.
+What the private names used here, in `fast_protocol` and in `hot_lane` must mean is held by
+`tests/edge/test_aiohttp_contract.py`; aiohttp's minor version is pinned.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ length may differ, so nothing can be read in two ways.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Protocol
 
-from aiohttp.http import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from router.core.types import Kind
@@ -20,13 +19,29 @@ _LENGTH = re.compile(rb"\r\ncontent-length: ?([0-9]{1,10})\r\n", re.IGNORECASE)
 _MOST_DIGITS = 10
 
 
-class RepeatedHead(NamedTuple):
+class ParsedHead(Protocol):
+    """What aiohttp's parsers make of a head, the compiled one and the other: see `RawRequestMessage`."""
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]: ...
+    @property
+    def should_close(self) -> bool: ...
+    @property
+    def chunked(self) -> bool: ...
+    @property
+    def compression(self) -> str | None: ...
+
+
+class RepeatedHead:
     """What is the same in every request with this head. `before` and `after` are the bytes around the length."""
 
-    before: bytes
-    after: bytes
-    kind: Kind
-    headers: CIMultiDictProxy[str]
+    __slots__ = ("after", "before", "headers", "kind")
+
+    def __init__(self, before: bytes, after: bytes, kind: Kind, headers: CIMultiDictProxy[str]) -> None:
+        self.before = before
+        self.after = after
+        self.kind: Kind = kind
+        self.headers = headers
 
     def body_of(self, data: bytes) -> tuple[int, int] | None:
         """Where the body begins in `data` and how long it will be, in bytes; None for any other head."""
@@ -41,7 +56,7 @@ class RepeatedHead(NamedTuple):
         return (end + len(after), int(digits)) if digits.isdigit() else None
 
 
-def repeated_head(head: bytes, message: RawRequestMessage, kind: Kind) -> RepeatedHead | None:
+def repeated_head(head: bytes, message: ParsedHead, kind: Kind) -> RepeatedHead | None:
     """What to compare with from now on, `head` being the bytes of `message`, its blank line included.
 
     None for a head with no plain length, or whose next request may be another kind of message after all.

@@ -51,6 +51,11 @@ def _write_out(lines: bytes) -> None:
         view = view[os.write(sys.stdout.fileno(), view) :]
 
 
+def _micro(seconds: float) -> float:
+    """To the microsecond; `round` would go through decimal digits."""
+    return int(seconds * 1e6 + 0.5) / 1e6
+
+
 def render(event: Finished) -> bytes:
     """The line of one request; times in seconds, cost in US dollars, null where unknown."""
     usage = event.usage
@@ -77,9 +82,9 @@ def render(event: Finished) -> bytes:
         "audio_tokens": usage.audio_prompt_tokens + usage.audio_completion_tokens if usage else None,
         "usage_estimated": usage.estimated if usage else None,
         "cost": event.cost,
-        "duration": round(event.duration, 6),
-        "first_token": None if event.first_token is None else round(event.first_token, 6),
-        "upstream": round(event.upstream, 6),
+        "duration": _micro(event.duration),
+        "first_token": None if event.first_token is None else _micro(event.first_token),
+        "upstream": _micro(event.upstream),
     }
     if event.trace is not None:
         line["trace_id"] = f"{event.trace.trace_id:032x}"

@@ -24,7 +24,8 @@ AHEAD = 32768
 
 
 class Channel(ABC):
-    """What is `Plugged` into the event loop. `buffer` bounds one read; the event loops' own would take much more at once. A view, since asyncio slices it.
+    """What is `Plugged` into the event loop. `buffer` bounds one read; the loops' own would take much more at once. A
+    view, since asyncio slices it.
 
     `forward`: the socket leads to a proxy that passes requests on.
     """

@@ -34,8 +34,8 @@ ONE_TLS_READ = 524288
 class HttpUpstream:
     """`Upstream` for `http`, `https` and `unix` origins. Use one per event loop, from that loop only.
 
-    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one. `emptied` is called
-    whenever the last connection is closed.
+    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one. `emptied` is
+    called whenever the last connection is closed.
     """
 
     def __init__(

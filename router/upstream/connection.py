@@ -17,8 +17,9 @@ from router.dialects.base import WireRequest
 from router.upstream.base import Timing, UpstreamResponse
 from router.upstream.body import Body
 from router.upstream.channel import Channel, body_broke_off
+from router.upstream.chunk_lane import content_of_chunk
 from router.upstream.counters import CloseReason
-from router.upstream.framing import Limits, ResponseReader, content_of_chunk
+from router.upstream.framing import Limits, ResponseReader
 from router.upstream.owner import Owner
 from router.upstream.pool import Shelf
 from router.upstream.proxy import refused

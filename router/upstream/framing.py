@@ -17,8 +17,6 @@ from router.upstream.refusal import Malformed, Refusal, parser_s
 
 _NEWLINE = (10, 13)
 _BLANKS = (b" ", b"\t")
-_SIZE_LINE = 8
-"""Bytes of the longest size line that `content_of_chunk` looks for: a mebibyte less one."""
 AWS_EVENT_STREAM = b"application/vnd.amazon.eventstream"
 _CONTROLS = bytes({*range(32), 127} - {9})
 
@@ -292,16 +290,6 @@ class ResponseReader:
         text = self._previous[-3:] + data
         blank_line = text.find(b"\r\n\r\n")
         return blank_line >= 0 and blank_line + 4 + size == len(text)
-
-
-def content_of_chunk(data: bytes) -> int:
-    """Where the content begins, where `data` is one whole chunk, its size in lower case and nothing else; otherwise 0.
-
-    The content ends two bytes before the end.
-    """
-    at = data.find(b"\r\n", 1, _SIZE_LINE) + 2
-    size = len(data) - at - 2
-    return at if at > 2 and size > 0 and data.endswith(b"\r\n") and data.startswith(b"%x\r\n" % size) else 0
 
 
 def _reason_of(error: HttpParserError) -> Malformed:

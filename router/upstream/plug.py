@@ -19,8 +19,8 @@ class Plugged(Protocol):
 
 
 class Plug(asyncio.BufferedProtocol):
-    """The methods of another object, which so need not inherit from asyncio's class: compiled, such a class would have the
-    attributes of interpreted ones, and their price."""
+    """The methods of another object, which so need not inherit from asyncio's class: compiled, such a class would have
+    the attributes of interpreted ones, and their price."""
 
     __slots__ = ("buffer_updated", "connection_lost", "connection_made", "eof_received", "get_buffer", "pause_writing",
                  "resume_writing")  # fmt: skip

@@ -1,4 +1,4 @@
-"""What `router/edge/protocol.py` and `fast_protocol.py` take for granted of aiohttp's private parts.
+"""What `router/edge/protocol.py`, `fast_protocol.py` and `hot_lane.py` take for granted of aiohttp's private parts.
 
 Where this is red after an update, read what the new version does before pinning it.
 """
@@ -20,8 +20,8 @@ from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
-from router.edge import fast_protocol, protocol
-from router.edge.fast_protocol import hot_kind
+from router.edge import fast_protocol, hot_lane, protocol
+from router.edge.hot_lane import hot_kind
 from router.edge.protocol import TOO_MANY_FIELDS
 from tests.edge.house import eventually
 
@@ -86,18 +86,19 @@ def test_the_minor_version_is_the_one_that_was_read() -> None:
     assert aiohttp.__version__.startswith("3.14.")
 
 
+@pytest.mark.interpreted
 def test_this_list_is_complete() -> None:
-    files = (protocol.__file__, fast_protocol.__file__)
+    files = [Path(inspect.getfile(module)) for module in (protocol, fast_protocol, hot_lane)]
     own = {
         name
-        for cls in (protocol.EdgeProtocol, fast_protocol.FastProtocol)
+        for cls in (protocol.EdgeProtocol, fast_protocol.FastProtocol, hot_lane.HotLane)
         for name in (*cls.__slots__, *vars(cls))
         if name.startswith("_")
     }
     used = {
         node.attr
         for file in files
-        for node in ast.walk(ast.parse(Path(file).read_text()))
+        for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
     }
     assert used - own == PRIVATE

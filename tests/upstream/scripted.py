@@ -75,7 +75,7 @@ class ScriptedTransport(asyncio.Transport):
     def receive(self, data: bytes) -> None:
         """In one read, or as many as the client's buffer makes of it."""
         while data and self.reading and self.ending is None and not self._lost:
-            buffer = self._protocol.get_buffer(-1)
+            buffer = memoryview(self._protocol.get_buffer(-1))
             size = min(len(data), len(buffer))
             buffer[:size] = data[:size]
             data = data[size:]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from router.core.errors import UpstreamFailure
 from router.upstream.body import Body
-from router.upstream.framing import Limits, ResponseReader, content_of_chunk
+from router.upstream.chunk_lane import content_of_chunk
+from router.upstream.framing import Limits, ResponseReader
 from router.upstream.refusal import Malformed
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -77,8 +78,11 @@ def test_anything_else_is_left_to_the_parser(data: bytes) -> None:
 
 
 def test_a_chunk_is_known_by_its_size_line_and_its_end() -> None:
-    assert content_of_chunk(b"3\r\nabc\r\n") == 3
-    assert content_of_chunk(chunk(b"x" * 70_000)) == 7
+    for size in (1, 15, 16, 255, 256, 4095, 4096, 65_535, 65_536, 1_048_575):
+        data = chunk(b"x" * size)
+        assert content_of_chunk(data) == len(data) - size - 2
+        assert content_of_chunk(data) == len(data) - size - 2, "remembered or not"
+    assert content_of_chunk(chunk(b"x" * 1_048_576)) == 0
 
 
 @pytest.mark.parametrize(
