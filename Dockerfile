@@ -2,17 +2,20 @@
 ARG PYTHON=3.11
 # run: what every router needs; extras: with aws, azure, otel and tokens, 150 MB more.
 ARG LOCK=run
+# 1: the request path as machine code, from the same source (docs/compiled.md); 0: as it is.
+ARG COMPILE=1
 FROM python:${PYTHON}-bookworm AS build
 ARG LOCK
+ARG COMPILE
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 RUN python -m venv --without-pip /opt/llm-router && python -m venv --without-pip /opt/build
-COPY requirements/build.txt requirements/extras.txt requirements/run.txt requirements/
+COPY requirements/compile.txt requirements/extras.txt requirements/run.txt requirements/
 RUN python -m pip --python /opt/llm-router/bin/python install --require-hashes -r "requirements/${LOCK}.txt" \
-    && python -m pip --python /opt/build/bin/python install --require-hashes -r requirements/build.txt
-COPY pyproject.toml README.md LICENSE ./
+    && python -m pip --python /opt/build/bin/python install --require-hashes -r requirements/run.txt -r requirements/compile.txt
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY router router
-RUN python -m pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . \
+RUN LLM_ROUTER_COMPILE=${COMPILE} python -m pip --python /opt/build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /opt/build/wheels . \
     && python -m pip --python /opt/llm-router/bin/python install --no-deps /opt/build/wheels/*.whl
 
 FROM python:${PYTHON}-slim-bookworm

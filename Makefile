@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 4000
 CONFIG ?= router.yaml
 PYTEST_ARGS ?=
+COMPILED_TESTS ?= tests/edge tests/upstream tests/e2e
 FUZZ_SECONDS ?= 600
 BENCH_ARGS ?=
 
@@ -44,6 +45,7 @@ lock: $(VENV)/dev.stamp ## make requirements/*.txt anew from pyproject.toml (UPG
 	$(COMPILE) -o requirements/run.txt pyproject.toml requirements/also.in
 	$(COMPILE) -o requirements/dev.txt --extra dev -c requirements/run.txt -c requirements/build.txt \
 		pyproject.toml requirements/also.in requirements/build.in
+	$(COMPILE) -o requirements/compile.txt -c requirements/run.txt -c requirements/dev.txt requirements/compile.in
 	$(COMPILE) -o requirements/extras.txt --extra aws --extra azure --extra otel --extra tokens -c requirements/run.txt \
 		-c requirements/dev.txt pyproject.toml requirements/also.in
 	$(COMPILE) -o requirements/plots.txt --extra plots -c requirements/run.txt -c requirements/dev.txt \
@@ -63,15 +65,18 @@ tools: .tools/stamp ## helm, kubectl and the linters that tests/deploy runs, int
 image-check: $(VENV)/dev.stamp ## follow the Dockerfile without Docker and run what comes of it, read-only (needs root)
 	@$(BIN)/python -m tests.deploy.rehearsal
 
-compiled: $(VENV)/dev.stamp ## the request path as machine code, into .compiled: 2 minutes; see docs/compiled.md
+compiled: .compiled/stamp ## the request path as machine code, into .compiled: a minute or two; see docs/compiled.md
+
+.compiled/stamp: $(VENV)/dev.stamp setup.py $(shell find router -name '*.py')
 	@rm -rf .compiled build # a module that is compiled no more, or into another library, is not to be found again
 	@LLM_ROUTER_COMPILE=1 $(PIP) install --quiet --no-deps --no-build-isolation --upgrade --target .compiled .
+	@touch $@
 
 test-compiled: compiled ## the tests of the edge, the upstream client and the whole, with what `make compiled` has made
 	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.compiled $(BIN)/python -c \
 		"import router.flow.runner as it; assert it.__file__.startswith('$(CURDIR)/.compiled/') and it.__file__.endswith('.so'), it"
 	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.compiled $(BIN)/python -m pytest -o "pythonpath=.compiled ." \
-		-m "not interpreted and not long and not chaos" tests/edge tests/upstream tests/e2e $(PYTEST_ARGS)
+		-m "not interpreted and not long and not chaos" $(COMPILED_TESTS) $(PYTEST_ARGS)
 
 bench: $(VENV)/run.stamp ## the router beside its peers, one core each, 9 minutes (BENCH_ARGS="--quick"); see docs/benchmarks.md
 	@$(BIN)/python -m bench $(BENCH_ARGS)

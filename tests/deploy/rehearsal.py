@@ -133,9 +133,10 @@ def serve(container: Container) -> None:
     container.env |= {
         "ROUTER__SERVER__PORT": port, "ROUTER__SERVER__DRAIN_DELAY": "0", "ROUTER__AUTH__MASTER_KEY": KEY,
     }  # fmt: skip
-    probe = "import router, sys; sys.stdout.write(router.__file__)"
+    probe = "import router.flow.runner as it, sys; sys.stdout.write(it.__file__)"
     where = container.run(["python", "-c", probe], stdout=subprocess.PIPE).stdout
     assert where.startswith("/opt/llm-router/"), where
+    assert where.endswith(".so"), f"not compiled: {where}"
     for forbidden in (
         ["touch", "/opt/llm-router/x"],
         ["touch", "/etc/llm-router/x"],
