@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from router.core.errors import FailureKind
@@ -124,7 +123,6 @@ class Reloaded(NamedTuple):
     fixed: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
 class Finished:
     """One client request is over: the access log's line. Filled in while it runs and emitted once.
 
@@ -136,31 +134,36 @@ class Finished:
     is off; `metadata` is the client's own.
     """
 
-    request_id: str
-    kind: Kind | str
-    key: str = ""
-    team: str = ""
-    model: str = "other"
-    served_by: str = ""
-    deployment: str = ""
-    provider: str = ""
-    stream: bool = False
-    status: int = 0
-    outcome: str = "ok"
-    error: str = ""
-    attempts: int = 0
-    usage: Usage | None = None
-    cost: float | None = None
-    hedge_cost: float = 0.0
-    received: float = 0.0
-    duration: float = 0.0
-    first_token: float | None = None
-    upstream: float = 0.0
-    waited: float = 0.0
-    last_attempt: float = 0.0
-    allowances: Allowances | None = None
-    trace: Trace | None = None
-    metadata: Mapping[str, Any] | None = None
+    __slots__ = ("allowances", "attempts", "cost", "deployment", "duration", "error", "first_token", "hedge_cost",
+                 "key", "kind", "last_attempt", "metadata", "model", "outcome", "provider", "received", "request_id",
+                 "served_by", "status", "stream", "team", "trace", "upstream", "usage", "waited")  # fmt: skip
+
+    def __init__(self, request_id: str, kind: Kind | str) -> None:
+        self.request_id = request_id
+        self.kind: Kind | str = kind
+        self.key = ""
+        self.team = ""
+        self.model = "other"
+        self.served_by = ""
+        self.deployment = ""
+        self.provider = ""
+        self.stream = False
+        self.status = 0
+        self.outcome = "ok"
+        self.error = ""
+        self.attempts = 0
+        self.usage: Usage | None = None
+        self.cost: float | None = None
+        self.hedge_cost = 0.0
+        self.received = 0.0
+        self.duration = 0.0
+        self.first_token: float | None = None
+        self.upstream = 0.0
+        self.waited = 0.0
+        self.last_attempt = 0.0
+        self.allowances: Allowances | None = None
+        self.trace: Trace | None = None
+        self.metadata: Mapping[str, Any] | None = None
 
 
 Event = (

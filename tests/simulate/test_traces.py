@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from router.core.events import Finished
 from router.core.simulator.model import TracedRequest
 from router.core.types import Usage
 from router.simulate.errors import SimulateError
 from router.simulate.traces import Trace, at_rate, read_trace
 from router.telemetry.access_log import AccessLog, render
+from tests.telemetry.records import record_of
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -61,7 +61,7 @@ def test_columns_may_stand_in_any_order_among_others(tmp_path: Path) -> None:
 
 def finished(**fields: Any) -> str:
     given: dict[str, Any] = {"model": "gpt", "received": 1.0, "usage": Usage(10, 20), "stream": True} | fields
-    return render(Finished("req-1", given.pop("kind", "chat"), **given)).decode()
+    return render(record_of("req-1", given.pop("kind", "chat"), **given)).decode()
 
 
 def test_the_routers_own_log_is_read_by_when_requests_came_in(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_a_log_that_was_put_aside_can_be_replayed(tmp_path: Path) -> None:
     log = AccessLog(str(tmp_path / "access.log"), max_bytes=1000, files=5)
     for number in range(8):
-        log(Finished(f"r{number}", "chat", model="gpt", usage=Usage(100 + number, 20), received=1e9 + number))
+        log(record_of(f"r{number}", "chat", model="gpt", usage=Usage(100 + number, 20), received=1e9 + number))
     log.close()
     assert (tmp_path / "access.log.1").exists()
     found = sorted(

@@ -10,8 +10,9 @@ import pytest
 from router.core.events import Finished
 from router.core.types import Usage
 from router.telemetry.access_log import AccessLog, render
+from tests.telemetry.records import record_of
 
-FULL = Finished(
+FULL = record_of(
     "req-1", "chat", key="search-team", team="search", model="gpt", served_by="backup", deployment="east",
     provider="openai", stream=True, status=200, outcome="ok", attempts=2, usage=Usage(100, 20, 60, 0, 4, 5, 3),
     cost=0.0125,
@@ -54,26 +55,26 @@ def test_a_line_has_exactly_these_fields() -> None:
 
 
 def test_the_time_is_in_utc_and_says_so() -> None:
-    time = orjson.loads(render(Finished("r", "chat", received=1_795_000_000.5)))["time"]
+    time = orjson.loads(render(record_of("r", "chat", received=1_795_000_000.5)))["time"]
     assert time.startswith("2026-11-18T11:06:40.5")
     assert time.endswith(("+00:00", "Z"))
 
 
 def test_what_is_unknown_is_null() -> None:
-    shown = orjson.loads(render(Finished("req-1", "chat", status=503, outcome="error", error="timeout")))
+    shown = orjson.loads(render(record_of("req-1", "chat", status=503, outcome="error", error="timeout")))
     assert [shown[name] for name in ("prompt_tokens", "completion_tokens", "cost", "first_token")] == [None] * 4
     assert shown["error"] == "timeout"
     assert shown["model"] == "other"
 
 
 def test_nothing_given_is_free() -> None:
-    shown = orjson.loads(render(Finished("req-1", "chat", usage=Usage(0, 0), cost=0.0, first_token=0.0)))
+    shown = orjson.loads(render(record_of("req-1", "chat", usage=Usage(0, 0), cost=0.0, first_token=0.0)))
     assert [shown[name] for name in ("prompt_tokens", "completion_tokens", "cost", "first_token")] == [0, 0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("text", ['a"b', "a\nb", "a\\b", "é\u2028", "\x00"])
 def test_a_line_stays_one_line_whatever_is_in_it(text: str) -> None:
-    line = render(Finished(text, "chat", error=text))
+    line = render(record_of(text, "chat", error=text))
     assert line.count(b"\n") == 1
     assert orjson.loads(line)["request_id"] == text
 
@@ -116,7 +117,7 @@ def test_a_full_disk_is_counted() -> None:
 
 def test_a_line_that_cannot_be_made_is_counted_and_costs_no_more(tmp_path: Path) -> None:
     log = AccessLog(str(tmp_path / "access.log"))
-    log(Finished("bad", "chat", metadata={"what": object()}))
+    log(record_of("bad", "chat", metadata={"what": object()}))
     log(Finished("good", "chat"))
     log.close()
     assert log.dropped == 1

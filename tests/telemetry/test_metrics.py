@@ -23,6 +23,7 @@ from router.core.types import Kind, Usage
 from router.telemetry import cells
 from router.telemetry import metrics as metrics_module
 from router.telemetry.metrics import Metrics
+from tests.telemetry.records import record_of
 from tests.telemetry.scraping import Samples, listening, of, scraped, value
 
 
@@ -32,7 +33,7 @@ def after(*events: Event) -> Samples:
 
 
 def finished(**fields: object) -> Finished:
-    record = Finished("req-1", "chat", key="search", team="web", model="gpt", served_by="gpt", deployment="east",
+    record = record_of("req-1", "chat", key="search", team="web", model="gpt", served_by="gpt", deployment="east",
                       provider="openai", status=200, attempts=1)  # fmt: skip
     for name, field in fields.items():
         setattr(record, name, field)
@@ -85,7 +86,7 @@ def test_a_stream_of_one_token_has_no_time_between_tokens() -> None:
 
 
 def test_nobodys_requests_have_no_provider() -> None:
-    found = after(Finished("req-1", "chat", status=404, outcome="error"))
+    found = after(record_of("req-1", "chat", status=404, outcome="error"))
     name = "gen_ai_server_request_duration_seconds_count"
     labels = {"gen_ai_operation_name": "chat", "gen_ai_request_model": "other"}
     assert value(found, name, gen_ai_provider_name="none", **labels) == 1
@@ -109,7 +110,7 @@ def test_tokens_and_cost_are_booked_on_whoever_served_and_on_whoever_asked() -> 
 
 
 def test_whoever_has_not_shown_a_key_is_on_nobodys_account() -> None:
-    found = after(Finished("req-1", "chat", status=401, outcome="error"))
+    found = after(record_of("req-1", "chat", status=401, outcome="error"))
     assert not any(name.startswith("router_key_") for name, _ in found)
 
 
@@ -135,7 +136,7 @@ def test_what_is_unknown_is_not_counted_as_nothing() -> None:
 def test_the_routers_own_time_is_what_it_waited_for_nobody() -> None:
     found = after(
         finished(duration=2.0, upstream=1.5, waited=0.25),
-        Finished("req-2", "chat", model="gpt", status=408, outcome="error", duration=60.0),
+        record_of("req-2", "chat", model="gpt", status=408, outcome="error", duration=60.0),
     )
     assert value(found, "router_overhead_seconds_sum", model="gpt") == 0.25
     assert value(found, "router_overhead_seconds_count", model="gpt") == 1, "only of requests that were sent somewhere"
@@ -196,7 +197,7 @@ HOSTILE = ["../../etc/passwd", 'x"} 1\nrouter_up{a="', "m" * 10_000, "gpt-9000"]
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_model_that_nobody_configured_is_counted_as_other(name: str) -> None:
     """`Finished.model` is `other` until the model is known; what the client wrote is in none of the labels."""
-    found = after(Finished(request_id=name, kind="chat", status=404, outcome="error", error=name))
+    found = after(record_of(name, "chat", status=404, outcome="error", error=name))
     assert not any(name in label for _, labels in found for _, label in labels)
     assert value(found, "router_requests_total", model="other", kind="chat", status="404", outcome="error") == 1
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-from router.core.events import Attempted, Finished
+from router.core.events import Attempted
 from router.core.types import Usage
 from router.telemetry.metrics import Metrics
 from router.telemetry.sources import deployments
 from tests.core.making import candidate
+from tests.telemetry.records import record_of
 from tests.telemetry.scraping import listening, scraped
 
 DEPLOYMENTS = 500
@@ -27,7 +28,7 @@ def large_house() -> Metrics:
         for outcome in ("ok", "server_error", "rate_limited"):
             bus(Attempted(name, deployment.id, "openai", outcome, 0.5, 0.00002))
         bus(
-            Finished(
+            record_of(
                 "r",
                 "chat",
                 key="k",

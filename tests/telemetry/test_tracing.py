@@ -13,6 +13,7 @@ from router.core.trace import CONTENT_LIMIT
 from router.telemetry import tracing, writer
 from router.telemetry.content import answered, asked
 from router.telemetry.tracing import Tracing
+from tests.telemetry.records import record_of
 
 SOON = 10.0
 
@@ -47,7 +48,7 @@ def traces(sender: Collecting, told: list[bool] | None = None, ratio: float = 1.
 
 
 def finished(traced: Tracing, number: int = 0) -> Finished:
-    return Finished(f"r{number}", "chat", trace=traced.begin({}, 0.0))
+    return record_of(f"r{number}", "chat", trace=traced.begin({}, 0.0))
 
 
 def test_every_sampled_request_is_sent_in_batches_of_a_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
