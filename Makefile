@@ -15,7 +15,7 @@ COMPILE := $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-e
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint fmt lock docs tools image-check compiled test-compiled bench bench-peers fuzz clean
+.PHONY: help run test chaos lint fmt lock docs tools image-check compiled test-compiled bench bench-peers fuzz clean ALWAYS
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | while IFS="$$(printf '\t')" read -r verb what; do \
@@ -67,10 +67,14 @@ image-check: $(VENV)/dev.stamp ## follow the Dockerfile without Docker and run w
 
 compiled: .compiled/stamp ## the request path as machine code, into .compiled: a minute or two; see docs/compiled.md
 
-.compiled/stamp: $(VENV)/dev.stamp setup.py $(shell find router -name '*.py')
+.compiled/stamp: $(VENV)/dev.stamp $(VENV)/sources setup.py $(shell find router -type f ! -name '*.pyc')
 	@rm -rf .compiled build # a module that is compiled no more, or into another library, is not to be found again
 	@LLM_ROUTER_COMPILE=1 $(PIP) install --quiet --no-deps --no-build-isolation --upgrade --target .compiled .
 	@touch $@
+
+$(VENV)/sources: ALWAYS | $(BIN)/python # changes only where a file has come or gone
+	@find router -type f ! -name '*.pyc' | sort >$@.new
+	@if cmp -s $@ $@.new; then rm $@.new; else mv $@.new $@; fi
 
 test-compiled: compiled ## the tests of the edge, the upstream client and the whole, with what `make compiled` has made
 	@PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/.compiled $(BIN)/python -c \

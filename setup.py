@@ -61,6 +61,7 @@ COMPILED = [
     "router/edge/auth.py",
     "router/edge/date.py",
     "router/edge/fields.py",
+    "router/edge/hot.py",
     "router/edge/hot_lane.py",
     "router/edge/inference.py",
     "router/edge/parameters/checking.py",
@@ -91,6 +92,7 @@ COMPILED = [
     "router/upstream/counters.py",
     "router/upstream/framing.py",
     "router/upstream/pool.py",
+    "router/upstream/scratch.py",
     "router/upstream/timer.py",
     "router/upstream/watch.py",
 ]

@@ -159,6 +159,7 @@ def test_the_runtime_lock_is_a_part_of_the_others_and_none_names_another_version
     assert pins("run.txt")
     assert pins("run.txt") <= pins("dev.txt")
     assert pins("build.txt") <= pins("dev.txt")
+    assert pins("compile.txt") <= pins("dev.txt"), "the image would be compiled by another mypy than checks it"
     for lock in ("extras.txt", "plots.txt"):
         assert pins("run.txt") <= pins(lock), f"{lock} is older than pyproject.toml: make lock"
         assert len({pin.partition("==")[0] for pin in pins(lock) | pins("dev.txt")}) == len(

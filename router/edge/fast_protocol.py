@@ -40,17 +40,17 @@ class FastProtocol(EdgeProtocol):
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
-        self._lane = HotLane(self, hot, service, max_body_bytes, body_timeout, date)
+        self._lane = HotLane(hot, service, max_body_bytes, body_timeout, date)
 
     def data_received(self, data: bytes) -> None:
         if data:  # aiohttp itself calls with nothing, for the parser to go on with what it has
-            data = self._lane.take(data)
+            data = self._lane.take(self, data)
             if not data:
                 return
         super().data_received(data)
 
     async def start(self) -> None:
-        if await self._lane.run():
+        if await self._lane.run(self):
             await super().start()
 
     def close_if_idle(self) -> None:

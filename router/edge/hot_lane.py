@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
-from multidict import CIMultiDictProxy
 
 from router.core.types import Kind
 from router.edge.body import BROKEN_BODY, read_body
 from router.edge.date import HttpDate
+from router.edge.hot import Hot, hot_kind
 from router.edge.repeated_head import HEAD_END, ParsedHead, RepeatedHead, repeated_head
 from router.edge.service import Service
 from router.edge.socket_exchange import SocketExchange
@@ -26,22 +25,10 @@ if TYPE_CHECKING:
     from router.edge.fast_protocol import FastProtocol
 
 
-class Hot:
-    """A request to be served inline. `body` is whole, or still coming."""
-
-    __slots__ = ("body", "headers", "keep_alive", "kind")
-
-    def __init__(
-        self, kind: Kind, headers: CIMultiDictProxy[str], body: bytes | StreamReader, keep_alive: bool
-    ) -> None:
-        self.kind: Kind = kind
-        self.headers = headers
-        self.body = body
-        self.keep_alive = keep_alive
-
-
 class HotLane:
-    """Serves the hot requests of `protocol`, as long as nothing else comes.
+    """Serves the hot requests of a connection, as long as nothing else comes.
+
+    It is handed the protocol, and keeps none: a connection that is closed is free at once.
 
     `_again` is a request that has come with `_head`, the head before it, again; `_coming` its body while that is not
     whole, and `_missing` how much of it is not here. `_fed` counts the bytes given to aiohttp's parser since it stood
@@ -49,11 +36,10 @@ class HotLane:
     """
 
     __slots__ = ("_again", "_body_timeout", "_coming", "_date", "_exchange", "_fed", "_first", "_head", "_hot",
-                 "_max_body_bytes", "_missing", "_protocol", "_service")  # fmt: skip
+                 "_max_body_bytes", "_missing", "_service")  # fmt: skip
 
     def __init__(
         self,
-        protocol: FastProtocol,
         hot: Mapping[str, Kind],
         service: Service,
         max_body_bytes: int,
@@ -61,7 +47,6 @@ class HotLane:
         date: HttpDate,
     ) -> None:
         """`hot`: kinds by their paths. `body_timeout` in seconds."""
-        self._protocol = protocol
         self._hot = hot
         self._service = service
         self._max_body_bytes = max_body_bytes
@@ -82,21 +67,20 @@ class HotLane:
         """No request waits here."""
         return self._again is None
 
-    def take(self, data: bytes) -> bytes:
+    def take(self, protocol: FastProtocol, data: bytes) -> bytes:
         """Take what has come for the lane. Returns what is left of it, for aiohttp's parser."""
         if self._coming is not None:
             data = self._more_of_the_body(self._coming, data)
         elif self._head is not None and self._fed == 0:
-            data = self._with_the_same_head(self._head, data)
+            data = self._with_the_same_head(protocol, self._head, data)
         if data:
             if self._fed == 0:
                 self._first = data
             self._fed += len(data)
         return data
 
-    async def run(self) -> bool:
+    async def run(self, protocol: FastProtocol) -> bool:
         """Serve one request after the other. Returns whether aiohttp is to go on, with one that is not hot."""
-        protocol = self._protocol
         loop = protocol._loop
         while not protocol._force_close:
             if self._again is None and not protocol._messages:
@@ -105,12 +89,12 @@ class HotLane:
                     await waiter
                 finally:
                     protocol._waiter = None
-            request, transport = self._next(), protocol.transport
+            request, transport = self._next(protocol), protocol.transport
             if request is None or transport is None:
                 return True
             protocol._request_in_progress = True
             try:
-                keep_alive = await self._serve(request, transport)
+                keep_alive = await self._serve(protocol, request, transport)
             except BaseException:
                 protocol.force_close()
                 raise
@@ -137,6 +121,7 @@ class HotLane:
             self._exchange.gone = True
         if self._coming is not None:
             self._coming.set_exception(ConnectionResetError("the client went away"))
+            self._coming = None
 
     def pause(self) -> None:
         """The transport's buffer is full."""
@@ -149,9 +134,8 @@ class HotLane:
 
     # Requests with the same head as the one before.
 
-    def _with_the_same_head(self, head: RepeatedHead, data: bytes) -> bytes:
+    def _with_the_same_head(self, protocol: FastProtocol, head: RepeatedHead, data: bytes) -> bytes:
         """Take the next request, where it has this head and nobody is before it. Returns what is left of `data`."""
-        protocol = self._protocol
         waiter = protocol._waiter
         if waiter is None or waiter.done() or protocol._messages or protocol._force_close or protocol._close:
             return data
@@ -183,26 +167,25 @@ class HotLane:
             body.feed_eof()
         return data[len(mine) :]
 
-    def _learn(self, message: ParsedHead, kind: Kind) -> None:
-        """Remember the head of `message`, all of which has come, where the parser has been fed nothing else."""
+    def _learn(self, message: ParsedHead, kind: Kind, alone: bool) -> None:
+        """Remember the head of `message`, all of which has come, where the parser has been fed nothing else. `alone`:
+        no other message waits."""
         length = message.headers.get("Content-Length", "")
         size = int(length) if length.isdecimal() else self._max_body_bytes + 1  # the header is every later one's, too
         end = self._first.find(HEAD_END) + len(HEAD_END)
-        alone = self._fed == end + size and not self._protocol._messages
-        if end >= len(HEAD_END) and size <= self._max_body_bytes and alone:
+        if alone and end >= len(HEAD_END) and size <= self._max_body_bytes and self._fed == end + size:
             self._head = repeated_head(self._first[:end], message, kind)
             self._fed = 0
         self._first = b""
 
     # One request.
 
-    def _next(self) -> Hot | None:
+    def _next(self, protocol: FastProtocol) -> Hot | None:
         """The next request, taken; None where it is left to aiohttp."""
         again = self._again
         if again is not None:
             self._again = None
             return again
-        protocol = self._protocol
         message: Any
         message, payload = protocol._messages[0]
         kind = hot_kind(message, self._hot)
@@ -214,12 +197,11 @@ class HotLane:
         if protocol._buffer_paused and len(protocol._messages) <= protocol._msg_queue_resume_size:
             protocol._resume_reading_if_drained()  # the parser goes on where a pipelining client had filled the queue
         if self._first and payload.is_eof():
-            self._learn(message, kind)
+            self._learn(message, kind, not protocol._messages)
         return Hot(kind, message.headers, payload, not message.should_close)
 
-    async def _serve(self, request: Hot, transport: asyncio.Transport) -> bool:
+    async def _serve(self, protocol: FastProtocol, request: Hot, transport: asyncio.Transport) -> bool:
         """Serve one request inline. Returns whether the connection can be used again."""
-        protocol = self._protocol
         body = request.body
         keep_alive = request.keep_alive and not self._service.draining
         exchange = self._exchange = SocketExchange(transport, self._date.now(), keep_alive, protocol._paused)
@@ -232,31 +214,17 @@ class HotLane:
         finally:
             self._exchange = None
         if not isinstance(body, bytes) and not body.is_eof():
-            await self._linger(body)
+            await self._linger(protocol, body)
             keep_alive = keep_alive and body.is_eof()
         if protocol._paused and protocol.transport is not None:
             await protocol._drain_helper()
         return keep_alive
 
-    async def _linger(self, payload: StreamReader) -> None:
+    async def _linger(self, protocol: FastProtocol, payload: StreamReader) -> None:
         """Read on for a while after an early answer: closing at once would reset the connection and lose the answer."""
         try:
-            async with asyncio.timeout(self._protocol._lingering_time):
+            async with asyncio.timeout(protocol._lingering_time):
                 while not payload.is_eof():
                     await payload.readany()
         except (TimeoutError, OSError, *BROKEN_BODY):
             pass
-
-
-def hot_kind(message: object, hot: Mapping[str, Kind]) -> Kind | None:
-    """What a parsed message asks for, where it is a plain POST to a hot path."""
-    if not isinstance(message, _MESSAGE):
-        return None  # a parse error
-    parsed: Any = message
-    if parsed.method == "POST" and parsed.version == HttpVersion11 and not parsed.upgrade:
-        return hot.get(parsed.path) if "Expect" not in parsed.headers else None
-    return None
-
-
-_MESSAGE: Any = RawRequestMessage
-"""The compiled parser's is no named tuple, as its type says."""

@@ -34,9 +34,11 @@ def keep_freed_memory() -> None:
     body takes and frees some tens of kilobytes. Elsewhere (musl, macOS) there is no such thing to set."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):
-        libc.mallopt(M_TRIM_THRESHOLD, 16 << 20)
         libc.mallopt(M_TOP_PAD, 1 << 20)
-        libc.mallopt(M_MMAP_THRESHOLD, 1 << 20)  # glibc's own, which it adjusts no more once any of these is set
+        # Where glibc itself would get to with bodies of that size, but for having set anything. After a peak so much of
+        # it may stay with the process.
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)
+        libc.mallopt(M_TRIM_THRESHOLD, 64 << 20)
 
 
 def settle_garbage_collector() -> None:

@@ -52,7 +52,7 @@ def _write_out(lines: bytes) -> None:
 
 
 def _micro(seconds: float) -> float:
-    """To the microsecond; `round` would go through decimal digits."""
+    """To the microsecond, for what is not negative; `round` would go through decimal digits."""
     return int(seconds * 1e6 + 0.5) / 1e6
 
 

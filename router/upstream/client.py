@@ -16,6 +16,7 @@ from router.upstream.plug import Plug
 from router.upstream.pool import Pool
 from router.upstream.proxy import NO_PROXIES, Proxies
 from router.upstream.refusal import Refusal
+from router.upstream.scratch import Scratch
 
 IDLE_SECONDS = 30.0
 MAX_IDLE = 256
@@ -24,18 +25,13 @@ MAX_IDLE = 256
 MAX_OPEN = 2000
 """Connections open or being opened per origin. A connection carries one request at a time: who finds no room waits."""
 
-ONE_READ = 16384
-"""Bytes read from a socket at once, and so held beyond the limit where a stream is paused."""
-
-ONE_TLS_READ = 524288
-"""The event loops decrypt up to 256 KiB at once, and lose the stream's end where a buffer is too small for that."""
-
 
 class HttpUpstream:
     """`Upstream` for `http`, `https` and `unix` origins. Use one per event loop, from that loop only.
 
-    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one. `emptied` is
-    called whenever the last connection is closed.
+    `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one. `scratch`
+    may be shared with others of the loop. `emptied` is called whenever a connection has been closed, or not opened, and
+    no other is open.
     """
 
     def __init__(
@@ -47,6 +43,7 @@ class HttpUpstream:
         max_open: int = MAX_OPEN,
         proxies: Proxies = NO_PROXIES,
         dial: Dial | None = None,
+        scratch: Scratch | None = None,
         emptied: Callable[[HttpUpstream], None] | None = None,
     ) -> None:
         self._limits = limits or Limits()
@@ -57,8 +54,7 @@ class HttpUpstream:
         self._emptied = emptied
         self.pool: Pool[Connection] = Pool(max_idle, max_open, idle_seconds)
         self.counters = Counters()
-        self.buffer = memoryview(bytearray(ONE_READ))
-        self.tls_buffer = memoryview(bytearray(ONE_TLS_READ))
+        self.scratch = scratch or Scratch()
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
         """See `Upstream.send`.

@@ -81,7 +81,7 @@ async def hand_over(
     protocol: asyncio.BaseProtocol,
     context: Context | None,
 ) -> None:
-    """From here on the transport owns the socket, and closes it where this fails."""
+    """From here on the socket is the loop's, which closes it where this fails."""
     try:
         if origin.scheme == "unix":
             await loop.create_unix_connection(lambda: protocol, sock=sock)
@@ -95,9 +95,7 @@ async def hand_over(
             context.shook_hands(name, transport)
     except BaseException:
         if isinstance(loop, uvloop.Loop):
-            sock.detach()  # closed by now, which uvloop does not tell `sock`: its number may be another's
-        else:
-            sock.close()
+            sock.detach()  # uvloop closes the number, and does not tell `sock`: it may be another's when that does
         raise
 
 

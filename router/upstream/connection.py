@@ -37,7 +37,7 @@ class Connection(Channel):
                  "stale")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, limits: Limits) -> None:
-        super().__init__(loop, owner.buffer)
+        super().__init__(loop, owner.scratch.plain)
         self._owner = owner
         self._limits = limits
         self._reader = ResponseReader(limits)
@@ -144,7 +144,7 @@ class Connection(Channel):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
         if transport.get_extra_info("ssl_object") is not None:
-            self._buffer = self._owner.tls_buffer
+            self._buffer = self._owner.scratch.tls
             self.read_little_ahead()
         self._owner.made(self)
         if self.closed is not None:

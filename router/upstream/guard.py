@@ -21,6 +21,7 @@ from router.upstream.client import HttpUpstream
 from router.upstream.connect import describe, hand_over
 from router.upstream.names import literal_address
 from router.upstream.proxy import Forward
+from router.upstream.scratch import Scratch
 from router.upstream.sockets import Address, race
 from router.upstream.tls import Contexts
 
@@ -52,6 +53,7 @@ class GuardedUpstream:
         self._resolve = resolve or look_up
         self._connect = connect or _race
         self._contexts = Contexts()
+        self._scratch = Scratch()
         self._open: set[HttpUpstream] = set()
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
@@ -64,7 +66,7 @@ class GuardedUpstream:
             await self._dial(grants, origin, protocol)
             return None
 
-        http = HttpUpstream(max_idle=0, max_open=1, dial=dial, emptied=self._open.discard)
+        http = HttpUpstream(max_idle=0, max_open=1, dial=dial, scratch=self._scratch, emptied=self._open.discard)
         self._open.add(http)
         return await http.send(wire, timing)
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.upstream.counters import CloseReason
 from router.upstream.refusal import Refusal
+from router.upstream.scratch import Scratch
 
 if TYPE_CHECKING:
     from router.upstream.connection import Connection
 
 
 class Owner(Protocol):
-    """Who keeps connections. `buffer` is what they all read into, one read at a time; over TLS, `tls_buffer`."""
+    """Who keeps connections. They all read into `scratch`."""
 
-    buffer: memoryview
-    tls_buffer: memoryview
+    scratch: Scratch
 
     def made(self, connection: Connection) -> None:
         """The connection has a socket."""

@@ -27,6 +27,16 @@ class Watched(Protocol):
         """The connection has been idle for long enough."""
 
 
+class _Nobody:
+    """Is told nothing: who watches what is closed."""
+
+    def timed_out(self, kind: FailureKind, message: str) -> None:
+        pass
+
+    def expired(self) -> None:
+        pass
+
+
 class Watch:
     """Knows which limit counts now, and which one has passed.
 
@@ -39,7 +49,7 @@ class Watch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watched: Watched) -> None:
         self._loop = loop
-        self._watched = watched
+        self._watched: Watched = watched
         self._timer = Timer(loop, self._check)
         self._timing: Timing | None = None
         self._committed = False
@@ -72,9 +82,11 @@ class Watch:
         self._timer.arm(now + seconds)
 
     def stop(self) -> None:
-        """The end: hold nothing on the loop."""
+        """The end: hold nothing on the loop, and nobody here, so that what is closed is free at once."""
         self._timing = None
         self._timer.stop()
+        self._timer = Timer(self._loop, _nothing)
+        self._watched = _Nobody()
 
     def _rearm(self) -> None:
         timing = self._timing
@@ -99,3 +111,7 @@ class Watch:
             self._watched.timed_out(kind, _TOO_LATE[kind])
         else:
             self._timer.arm(limit)
+
+
+def _nothing() -> None:
+    pass

@@ -58,7 +58,7 @@ def test_it_runs_as_nobody_in_particular() -> None:
 def test_the_package_holds_every_file_of_the_checkout(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(ROOT / "router", source / "router", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     wheel: list[str | Path] = [
         sys.executable,

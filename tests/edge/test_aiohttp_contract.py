@@ -21,7 +21,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
 from router.edge import fast_protocol, hot_lane, protocol
-from router.edge.hot_lane import hot_kind
+from router.edge.hot import hot_kind
 from router.edge.protocol import TOO_MANY_FIELDS
 from tests.edge.house import eventually
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +253,23 @@ async def test_who_would_close_an_idle_connection_in_that_moment_finds_it_busy(
         protocol.data_received(message[len(message) - missing :])
         assert (await client.receive()).status == 200
         assert protocol._request_count == 1
+
+
+@pytest.mark.both_loops
+async def test_a_connection_that_is_closed_is_free_at_once(house: Open) -> None:
+    """Not when the collector comes: it comes seldom."""
+    async with house() as router:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                client = await warm(router)
+                await client.ask(CHAT, HI)
+                client.writer.write(request(CHAT, HI)[:-1])
+                await asyncio.sleep(0)
+                client.writer.transport.abort()
+                await eventually(lambda: not router.app._listener._connections())
+            await asyncio.sleep(0.01)
+            assert sum(isinstance(item, FastProtocol) for item in gc.get_objects()) < 3
+        finally:
+            gc.enable()

@@ -21,6 +21,7 @@ from router.upstream.patience import Patience
 from router.upstream.pool import Shelf
 from router.upstream.proxy import Answer
 from router.upstream.refusal import Malformed, Refusal
+from router.upstream.scratch import Scratch
 
 ORIGIN = Origin("http", "upstream.test", 80)
 REQUEST = WireRequest(ORIGIN, b"POST / HTTP/1.1\r\n\r\n", b"{}", Deployment("d", "m", "openai", "m"))
@@ -242,7 +243,7 @@ class Owner:
 
     def __init__(self) -> None:
         self._loop = Loop()
-        self.buffer = self.tls_buffer = memoryview(bytearray(1))
+        self.scratch = Scratch()
         self.resting = False
 
     @property

@@ -115,6 +115,10 @@ async def test_a_closed_connection_is_garbage() -> None:
         await asyncio.sleep(0)
     server.close()
     await server.wait_closed()
+    await asyncio.sleep(0)
+    left = [item for item in gc.get_objects() if isinstance(item, Connection) and item._owner is upstream]
+    assert len(left) < 3, "free when it is closed, not when the collector comes"
+    del left
     gc.collect()
     assert [item for item in gc.get_objects() if isinstance(item, Connection) and item._owner is upstream] == []
     await upstream.close()

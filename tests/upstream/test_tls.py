@@ -152,19 +152,20 @@ def test_no_line_of_the_router_turns_verification_off() -> None:
 
 @pytest.mark.both_loops
 async def test_little_is_read_ahead_of_a_stream_that_is_held_back(certificates: Certificates) -> None:
-    """Ciphertext that has come while nobody reads; what one read has brought is not counted."""
+    """Ciphertext that has come while nobody reads. The server writes so little at a time that no read brings much."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
-    event = b"data: " + b"x" * 50_000 + b"\n\n"
+    event = b"data: " + b"x" * 10_000 + b"\n\n"
     taken = 0
 
     async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal taken
         await reader.readuntil(b"\r\n\r\n{}")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
-        for _ in range(200):
+        for _ in range(1000):
             writer.write(event)
             await writer.drain()
+            await asyncio.sleep(0)
             taken += len(event)
         writer.close()
 
@@ -184,7 +185,7 @@ async def test_little_is_read_ahead_of_a_stream_that_is_held_back(certificates: 
     listener = Listener()
     stream.attach(listener)
     assert await listener.end is None
-    assert listener.text == event * 200
+    assert listener.text == event * 1000
     server.close()
     await upstream.close()
-    assert ahead <= AHEAD + 262_144, "one read more than the limit, at the most"
+    assert ahead < 2 * AHEAD
