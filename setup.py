@@ -1,7 +1,7 @@
 """What pyproject.toml can not say: which modules are compiled, where LLM_ROUTER_COMPILE=1 asks for it.
 
-Those of the request path become machine code by mypyc, from the same source and with the same behaviour: a third less
-processor time for a request. Without it the package is pure Python, and needs no compiler: docs/compiled.md.
+Those of the request path become machine code by mypyc, from the same source and with the same behaviour: two thirds
+of the processor time for a request. Without it the package is pure Python, and needs no compiler: docs/compiled.md.
 """
 
 from __future__ import annotations
