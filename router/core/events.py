@@ -123,6 +123,11 @@ class Reloaded(NamedTuple):
     fixed: tuple[str, ...] = ()
 
 
+_FACTS = ("allowances", "attempts", "cost", "deployment", "duration", "error", "first_token", "hedge_cost",
+          "key", "kind", "last_attempt", "metadata", "model", "outcome", "provider", "received", "request_id",
+          "served_by", "status", "stream", "team", "trace", "upstream", "usage", "waited")  # fmt: skip
+
+
 class Finished:
     """One client request is over: the access log's line. Filled in while it runs and emitted once.
 
@@ -134,9 +139,7 @@ class Finished:
     is off; `metadata` is the client's own.
     """
 
-    __slots__ = ("allowances", "attempts", "cost", "deployment", "duration", "error", "first_token", "hedge_cost",
-                 "key", "kind", "last_attempt", "metadata", "model", "outcome", "provider", "received", "request_id",
-                 "served_by", "status", "stream", "team", "trace", "upstream", "usage", "waited")  # fmt: skip
+    __slots__ = _FACTS
 
     def __init__(self, request_id: str, kind: Kind | str) -> None:
         self.request_id = request_id
@@ -164,6 +167,13 @@ class Finished:
         self.allowances: Allowances | None = None
         self.trace: Trace | None = None
         self.metadata: Mapping[str, Any] | None = None
+
+    def copied(self) -> Finished:
+        """Another one that says the same so far."""
+        other = Finished(self.request_id, self.kind)
+        for name in _FACTS:
+            setattr(other, name, getattr(self, name))
+        return other
 
 
 Event = (

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from copy import copy
 from typing import Any
 
 from router.core.clock import Clock
@@ -74,7 +73,7 @@ class Contender:
     def __init__(self, race: Race, lease: Lease, began: float) -> None:
         self.lease = lease
         self.began = began
-        self.record = copy(race.record)
+        self.record = race.record.copied()
         self.task: asyncio.Task[bool]
         self._race = race
 
