@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import isgetsetdescriptor, ismemberdescriptor
+from typing import Any
 
 from router.core.clock import Clock
 from router.core.errors import FailureKind, RouterError
@@ -145,9 +146,11 @@ class WatchedStore(MemoryStore):
         if any(known is lease for known, _ in self.settled):
             self.broken.append(f"I1: {lease.deployment.id} was settled twice")
         self.settled.append((lease, outcome))
-        before = health_of(lease.load)
+        before, trial = health_of(lease.load), lease.key_trial
         super().settle(lease, outcome)
         after = health_of(lease.load)
+        if trial:
+            given_back(before["keys"][lease.key_index], after["keys"][lease.key_index], trial, self._now())
         changed = before != after
         task = asyncio.current_task()
         served = outcome.told and outcome.kind is None
@@ -180,14 +183,20 @@ class WatchedStore(MemoryStore):
         ]
 
 
-def health_of(load: BackendLoad) -> dict[str, object]:
+def given_back(before: dict[str, Any], after: dict[str, Any], trial: float, now: float) -> None:
+    """Who holds a key's trial, which is in its `until`, is no health either; a key that failed has a later one."""
+    if before["until"] == trial and after["until"] == now:
+        before["until"] = now
+
+
+def health_of(load: BackendLoad) -> dict[str, Any]:
     """All that is remembered of a backend's failures and speed; who holds the half-open trial is left out."""
     known = {name: value for name, value in slots_of(load.breaker).items() if name != "trial"}
     keys = [slots_of(key) for key in load.keys]
     return known | {"keys": keys, "latency": {name: slots_of(part) for name, part in slots_of(load.latency).items()}}
 
 
-def slots_of(thing: object) -> dict[str, object]:
+def slots_of(thing: object) -> dict[str, Any]:
     fields = vars(type(thing)).items()
     held = [name for name, slot in fields if ismemberdescriptor(slot) or isgetsetdescriptor(slot)]  # once compiled
     values = {name: getattr(thing, name) for name in held}

@@ -240,3 +240,12 @@ def test_whom_a_filter_passes_over_is_told_under_the_group_it_was_in() -> None:
     played = happens({"a": "404", "c": "ok"}, groups=groups)
     assert Rejected("beta", Reason.CONTEXT_WINDOW) in played.events
     assert Rejected("alpha", Reason.ALREADY_TRIED) in played.events
+
+
+def test_a_key_whose_trial_told_nothing_has_not_failed() -> None:
+    """Its trial is given back; the request's one failure that counts was another's."""
+    asks = (Asks(stream=False, num_retries=1), Asks(stream=False, num_retries=1, at=6.0))
+    played = happens({"a": "refused", "b": "429, come back | refused"}, *asks)
+    assert [tried(told) for told in played.told] == [["a", "b"], ["a", "b"]]
+    (key,) = played.told[1].client.leases[1].load.keys
+    assert (key.streak, key.until) == (1, START + 6.0), "the next request may try it"
