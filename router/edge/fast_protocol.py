@@ -10,14 +10,10 @@ parser to stand between two messages, which is known where all that it has been 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from router.core.types import Kind
-from router.edge.date import HttpDate
 from router.edge.hot_lane import HotLane
 from router.edge.protocol import EdgeProtocol
-from router.edge.service import Service
 
 if TYPE_CHECKING:
     from router.edge.server import EdgeServer
@@ -28,19 +24,10 @@ class FastProtocol(EdgeProtocol):
 
     __slots__ = ("_lane",)
 
-    def __init__(
-        self,
-        manager: EdgeServer,
-        *,
-        hot: Mapping[str, Kind],
-        service: Service,
-        max_body_bytes: int,
-        body_timeout: float,
-        date: HttpDate,
-        **options: Any,
-    ) -> None:
+    def __init__(self, manager: EdgeServer, *, lane: HotLane, **options: Any) -> None:
+        """`lane` is this connection's own; `options` are aiohttp's."""
         super().__init__(manager, **options)
-        self._lane = HotLane(hot, service, max_body_bytes, body_timeout, date)
+        self._lane = lane
 
     def data_received(self, data: bytes) -> None:
         if data:  # aiohttp itself calls with nothing, for the parser to go on with what it has

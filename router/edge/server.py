@@ -12,6 +12,7 @@ from aiohttp import web
 from router.core.types import Kind
 from router.edge.accept import Acceptor
 from router.edge.fast_protocol import FastProtocol
+from router.edge.hot_lane import HotLane
 from router.edge.protocol import EdgeProtocol
 from router.edge.service import Service
 
@@ -33,7 +34,8 @@ class EdgeServer(web.Server):
     def __call__(self) -> EdgeProtocol:
         if not self._hot:
             return EdgeProtocol(self, loop=self._loop, **self._kwargs)
-        return FastProtocol(self, loop=self._loop, hot=self._hot, **self._fast_options, **self._kwargs)
+        lane = HotLane(self._hot, **self._fast_options)
+        return FastProtocol(self, loop=self._loop, lane=lane, **self._kwargs)
 
 
 class Listener:
