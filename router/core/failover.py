@@ -200,6 +200,10 @@ class Failover:
         proven = self._pick(view, self._tried, filters).candidate
         if proven is not None:
             return self._begin(proven, Draw.FREE)
+        return self._pay(view, chosen)
+
+    def _pay(self, view: Snapshot, chosen: Candidate) -> Step | None:
+        """A retry with `chosen`, where the group's budget pays for it."""
         return self._begin(chosen, Draw.PAID) if self._affords(view) else None
 
     def _affords(self, view: Snapshot) -> bool:
@@ -214,16 +218,16 @@ class Failover:
         self._outgrown = None
         filters = (*self._filters, _larger_than(window))
         chosen = self._pick(view, self._tried, filters).candidate
-        if chosen is None or not (is_free(chosen, view.now) or view.affords_retry(self.group)):
+        if chosen is None:
             return None
-        return self._begin(chosen, Draw.FREE if is_free(chosen, view.now) else Draw.PAID)
+        return self._begin(chosen, Draw.FREE) if is_free(chosen, view.now) else self._pay(view, chosen)
 
     def _repeat(self, view: Snapshot) -> Step | None:
         """One of those tried once more, after a wait for it; None where that makes no sense."""
         if self._waited:
             chosen, _ = self._choose(view, self._never)
             if chosen is not None:
-                return self._begin(chosen, Draw.PAID) if self._affords(view) else None
+                return self._pay(view, chosen)
             self._turns_here += 1  # somebody else came first: a wait in vain is a retry, too
             if self._turns_here > self._retries:
                 return None
@@ -245,12 +249,11 @@ class Failover:
         if not tried:
             return None
         tokens = view.tokens(self.request, self.group.name)
-        first = min(tried, key=lambda candidate: candidate.frees_at(view.now, tokens))
-        frees_at = first.frees_at(view.now, tokens)
+        frees_at = min(candidate.frees_at(view.now, tokens) for candidate in tried)
         frees_in = frees_at - view.now
         last = self.failures[-1].failure
         named = self._action is Action.ELSEWHERE and last.retry_after is not None
-        soon = first.load.on_trial(frees_at)
+        soon = any(candidate.load.on_trial(frees_at) for candidate in tried)
         if frees_in > 0.0 and not named and not soon and last.kind is not FailureKind.RATE_LIMITED:
             return None  # a breaker has opened, a key rests or a limit is reached, and nobody named a time to come back
         if frees_in > 0.0 and self._fallback_group(view) is not None:

@@ -73,7 +73,10 @@ class KeyHealth:
             self.streak = self.trials = 0
             self.refused = False
 
-    def give_back(self, trial: float, now: float) -> None:
-        """A trial ended without telling anything: the next request may try, for half as long."""
+    def give_back(self, trial: float, now: float, *, sent: bool) -> None:
+        """A trial ended without telling anything: the next request may try, for half as long; where it had been sent to
+        nobody, for as long."""
         if self.trials and self.until == trial:
             self.until = now
+            if not sent:
+                self.trials -= 1

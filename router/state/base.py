@@ -91,26 +91,29 @@ class Lease:
         return self.candidate.deployment
 
     def disown(self, now: float) -> None:
-        """A client chose its key, headers or deployment: nothing of it is news of ours."""
+        """A client chose its key, headers or deployment: nothing of it is news of ours, and it tries nothing for us."""
         if self.waiting:
             self.waiting = False
             self.load.backlog.gone()
+        if self.trial:
+            self.trial = False
+            self.load.breaker.abandon_trial()
         if self.key_trial:
-            self.end_key_trial(now, well=False)
+            self.end_key_trial(now, well=False, sent=False)
 
     def let_in(self, now: float) -> None:
         """Upstream has begun a good answer, so its key does well again."""
         if self.key_trial:
             self.end_key_trial(now, well=True)
 
-    def end_key_trial(self, now: float, *, well: bool) -> None:
+    def end_key_trial(self, now: float, *, well: bool, sent: bool = True) -> None:
         """Of a lease that has one, with the attempt. `well`: it was answered well; else it tells nothing of the key."""
         key, trial = self.load.keys[self.key_index], self.key_trial
         self.key_trial = 0.0
         if well:
             key.did_well(now)
         else:
-            key.give_back(trial, now)
+            key.give_back(trial, now, sent=sent)
 
     def answered(self, now: float) -> None:
         """The first of the output has come: the prompt is done with."""

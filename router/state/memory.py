@@ -188,7 +188,8 @@ class MemoryStore:
             usage = None if outcome.served is None else outcome.served.usage
             lease.reservation.settle(outcome.spent or spent_by(outcome.kind), usage)
         if lease.key_trial:
-            lease.end_key_trial(self._clock(), well=outcome.told and outcome.health is Health.NONE)
+            well, sent = outcome.told and outcome.health is Health.NONE, outcome.spent is not Spent.NOTHING
+            lease.end_key_trial(self._clock(), well=well, sent=sent)
         if outcome.health is Health.NONE:
             self._settle_unharmed(lease, outcome)
         elif outcome.kind is FailureKind.FIRST_TOKEN_TIMEOUT and load.backlog.in_turn(lease.sent_at, self._clock()):

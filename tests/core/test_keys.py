@@ -79,7 +79,7 @@ def test_a_rest_shorter_than_a_trial_begins_at_once() -> None:
 
 def test_a_trial_that_tells_nothing_is_given_back() -> None:
     key = rested()
-    key.give_back(key.attempt(START), START + 0.3)
+    key.give_back(key.attempt(START), START + 0.3, sent=True)
     assert key.until == START + 0.3
     assert key.attempt(START + 0.3) == START + 0.3 + TRIAL / 2, "the next has it for half as long"
 
@@ -89,7 +89,7 @@ def test_trials_that_tell_nothing_keep_the_others_away_for_two_seconds_at_most()
     for _ in range(40):
         trial = key.attempt(now)
         now += 0.99 * (trial - now)
-        key.give_back(trial, now)
+        key.give_back(trial, now, sent=True)
     assert now - START <= 2.0 * TRIAL + 0.001
 
 
@@ -97,7 +97,7 @@ def test_who_gives_back_late_takes_nothing_from_the_trial_under_way() -> None:
     key = rested()
     first = key.attempt(START)
     second = key.attempt(first)
-    key.give_back(first, first)
+    key.give_back(first, first, sent=True)
     assert key.until == second
 
 
@@ -121,4 +121,11 @@ def test_trials_that_are_not_refused_let_the_others_in_ever_sooner() -> None:
 def test_a_rest_that_a_sibling_was_told_of_ends_with_a_trial_too() -> None:
     key = KeyHealth()
     key.hear(START, refused=False)
+    assert key.attempt(START) == START + TRIAL
+
+
+def test_a_trial_that_was_sent_to_nobody_was_none() -> None:
+    key = rested()
+    for _ in range(10):
+        key.give_back(key.attempt(START), START, sent=False)
     assert key.attempt(START) == START + TRIAL

@@ -224,6 +224,15 @@ def test_an_attempt_with_a_clients_own_headers_neither_teaches_nor_tries_anythin
     assert (load.backlog.waiting, load.backlog.pace, load.backlog.room) == (0, 0.0, 1.0)
 
 
+def test_an_attempt_with_a_clients_own_headers_is_not_the_trial_of_a_backend_that_may_be_well_again() -> None:
+    once = group("alpha", "a", policy=replace(POLICY, num_retries=0))
+    asks = (Asks(), Asks(at=6.0, override=Override(headers={"x-team": "theirs"})), Asks(at=6.1, stream=False))
+    played = happens({"a": "refused | slow | ok"}, *asks, groups=(once,))
+    assert [told.record.outcome for told in played.told[1:]] == ["ok", "ok"]
+    assert [event for event in played.events if isinstance(event, Recovered)] == [Recovered("a")]
+    assert played.told[2].finished < played.told[1].finished
+
+
 def test_a_fallback_is_told_of_once_and_only_when_it_is_sent_to() -> None:
     falls_back = replace(POLICY, fallbacks=("beta", "gamma"))
     groups = (group("alpha", "a", policy=falls_back), group("beta", "b", "b2"), group("gamma", "c"))
