@@ -125,7 +125,7 @@ class App:
         self._lag = LoopLag(metrics.family("router_event_loop_lag_seconds").cell(()))
         http = HttpUpstream(proxies=Proxies.read(os.environ))
         self._upstreams: dict[str, Upstream] = {"http": http, "https": http, "unix": http, "mock": MockUpstream()}
-        self._upstreams[GUARDED] = GuardedUpstream()
+        self._upstreams[GUARDED] = GuardedUpstream(counters=http.counters)
         self._entra = EntraTokens(identities(config.catalogue), self.log.sign_in_failed)
         metrics.read(self._entra.samples)
         aws = AwsUpstream(http)

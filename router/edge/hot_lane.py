@@ -32,11 +32,12 @@ class HotLane:
 
     `_again` is a request that has come with `_head`, the head before it, again; `_coming` its body while that is not
     whole, and `_missing` how much of it is not here. `_fed` counts the bytes given to aiohttp's parser since it stood
-    between two messages for the last time, beginning with `_first`; 0: it does so now.
+    between two messages for the last time, beginning with `_first`; 0: it does so now. `_message` is the one that
+    begins there, until its head is learned.
     """
 
     __slots__ = ("_again", "_body_timeout", "_coming", "_date", "_exchange", "_fed", "_first", "_head", "_hot",
-                 "_max_body_bytes", "_missing", "_service")  # fmt: skip
+                 "_max_body_bytes", "_message", "_missing", "_service")  # fmt: skip
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class HotLane:
         self._missing = 0
         self._first = b""
         self._fed = 0
+        self._message: ParsedHead | None = None
 
     # For the protocol.
 
@@ -95,6 +97,8 @@ class HotLane:
             protocol._request_in_progress = True
             try:
                 keep_alive = await self._serve(protocol, request, transport)
+                if self._message is not None:
+                    self._learn(protocol, request)
             except BaseException:
                 protocol.force_close()
                 raise
@@ -122,6 +126,7 @@ class HotLane:
         if self._coming is not None:
             self._coming.set_exception(ConnectionResetError("the client went away"))
             self._coming = None
+        self._again = None
 
     def pause(self) -> None:
         """The transport's buffer is full."""
@@ -167,16 +172,20 @@ class HotLane:
             body.feed_eof()
         return data[len(mine) :]
 
-    def _learn(self, message: ParsedHead, kind: Kind, alone: bool) -> None:
-        """Remember the head of `message`, all of which has come, where the parser has been fed nothing else. `alone`:
-        no other message waits."""
+    def _learn(self, protocol: FastProtocol, request: Hot) -> None:
+        """Remember the head of `_message`, which is `request`, once all of it has come, where the parser has been fed
+        nothing else."""
+        message, body = self._message, request.body
+        if message is None or isinstance(body, bytes) or not body.is_eof():
+            return
         length = message.headers.get("Content-Length", "")
         size = int(length) if length.isdecimal() else self._max_body_bytes + 1  # the header is every later one's, too
         end = self._first.find(HEAD_END) + len(HEAD_END)
-        if alone and end >= len(HEAD_END) and size <= self._max_body_bytes and self._fed == end + size:
-            self._head = repeated_head(self._first[:end], message, kind)
+        alone = self._fed == end + size and not protocol._messages
+        if alone and end >= len(HEAD_END) and size <= self._max_body_bytes:
+            self._head = repeated_head(self._first[:end], message, request.kind)
             self._fed = 0
-        self._first = b""
+        self._first, self._message = b"", None
 
     # One request.
 
@@ -196,9 +205,11 @@ class HotLane:
             protocol._parser.message_consumed()
         if protocol._buffer_paused and len(protocol._messages) <= protocol._msg_queue_resume_size:
             protocol._resume_reading_if_drained()  # the parser goes on where a pipelining client had filled the queue
-        if self._first and payload.is_eof():
-            self._learn(message, kind, not protocol._messages)
-        return Hot(kind, message.headers, payload, not message.should_close)
+        request = Hot(kind, message.headers, payload, not message.should_close)
+        if self._first:
+            self._message = message
+            self._learn(protocol, request)
+        return request
 
     async def _serve(self, protocol: FastProtocol, request: Hot, transport: asyncio.Transport) -> bool:
         """Serve one request inline. Returns whether the connection can be used again."""
@@ -214,17 +225,18 @@ class HotLane:
         finally:
             self._exchange = None
         if not isinstance(body, bytes) and not body.is_eof():
-            await self._linger(protocol, body)
+            await _linger(body, protocol._lingering_time)
             keep_alive = keep_alive and body.is_eof()
         if protocol._paused and protocol.transport is not None:
             await protocol._drain_helper()
         return keep_alive
 
-    async def _linger(self, protocol: FastProtocol, payload: StreamReader) -> None:
-        """Read on for a while after an early answer: closing at once would reset the connection and lose the answer."""
-        try:
-            async with asyncio.timeout(protocol._lingering_time):
-                while not payload.is_eof():
-                    await payload.readany()
-        except (TimeoutError, OSError, *BROKEN_BODY):
-            pass
+
+async def _linger(payload: StreamReader, seconds: float) -> None:
+    """Read on for a while after an early answer: closing at once would reset the connection and lose the answer."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not payload.is_eof():
+                await payload.readany()
+    except (TimeoutError, OSError, *BROKEN_BODY):
+        pass

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-_REMEMBERED = 4096
-_MOST_DIGITS = 5
+from typing import Final
 
-_size_lines: dict[int, bytes] = {}
+_REMEMBERED: Final = 4096
+_MOST_DIGITS: Final = 5
+
+_size_lines: Final[dict[int, bytes]] = {}
 """By the length of the whole chunk, in bytes, up to `_REMEMBERED`."""
 
 

@@ -30,8 +30,8 @@ class HttpUpstream:
     """`Upstream` for `http`, `https` and `unix` origins. Use one per event loop, from that loop only.
 
     `dial` is the way to the network, and another one in tests; `proxies` are those of the usual one. `scratch`
-    may be shared with others of the loop. `emptied` is called whenever a connection has been closed, or not opened, and
-    no other is open.
+    and `counters` may be shared with others of the loop. `emptied` is called, perhaps more than once, when a connection
+    has been closed, or not opened, and no other is open.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class HttpUpstream:
         proxies: Proxies = NO_PROXIES,
         dial: Dial | None = None,
         scratch: Scratch | None = None,
+        counters: Counters | None = None,
         emptied: Callable[[HttpUpstream], None] | None = None,
     ) -> None:
         self._limits = limits or Limits()
@@ -53,7 +54,7 @@ class HttpUpstream:
         self._closed = False
         self._emptied = emptied
         self.pool: Pool[Connection] = Pool(max_idle, max_open, idle_seconds)
-        self.counters = Counters()
+        self.counters = counters or Counters()
         self.scratch = scratch or Scratch()
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:

@@ -97,6 +97,8 @@ class Connection(Channel):
                 transport.close()  # nothing is under way: TLS may say goodbye
             else:
                 transport.abort()
+        else:
+            self._reader.drop()
 
     def shut_down(self) -> None:
         """Close at once, failing the exchange under way."""
@@ -206,6 +208,7 @@ class Connection(Channel):
             self._learn()
         self.close(CloseReason.SERVER)
         self._transport = None
+        self._reader.drop()
         self._owner.lost(self)
 
     # How exchanges go on and end.

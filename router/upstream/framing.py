@@ -9,7 +9,9 @@ the connection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from httptools import HttpParserError, HttpResponseParser
 
@@ -96,10 +98,10 @@ class ResponseReader:
         self._in_chunk = [False, True]  # its first item, turned over at both ends of each chunk
         self.on_chunk_header = self.on_chunk_complete = self._in_chunk.reverse
         parser = HttpResponseParser(self)
-        self._execute = parser.feed_data
-        self._status = parser.get_status_code
-        self._version = parser.get_http_version
-        self._keep_alive = parser.should_keep_alive
+        self._execute: Callable[[bytes], None] = parser.feed_data
+        self._status: Callable[[], int] = parser.get_status_code
+        self._version: Callable[[], str] = parser.get_http_version
+        self._keep_alive: Callable[[], bool] = parser.should_keep_alive
         self._reset()
 
     def expect(self, bodiless: bool = False) -> None:
@@ -107,6 +109,10 @@ class ResponseReader:
         self._reset()
         self._bodiless = bodiless
         self._permits.append(None)
+
+    def drop(self) -> None:
+        """The last call: let go of the parser, which holds its reader, so that both are free at once."""
+        self._execute = self._status = self._version = self._keep_alive = _dropped
 
     def _reset(self) -> None:
         self.head = self.complete = self.streams = self.until_close = self.reusable = self.between_chunks = False
@@ -290,6 +296,10 @@ class ResponseReader:
         text = self._previous[-3:] + data
         blank_line = text.find(b"\r\n\r\n")
         return blank_line >= 0 and blank_line + 4 + size == len(text)
+
+
+def _dropped(*_: object) -> Any:
+    raise RuntimeError("nothing can be read any more")
 
 
 def _reason_of(error: HttpParserError) -> Malformed:

@@ -19,6 +19,7 @@ from router.dialects.base import Origin, WireRequest
 from router.upstream.base import Timing, UpstreamResponse
 from router.upstream.client import HttpUpstream
 from router.upstream.connect import describe, hand_over
+from router.upstream.counters import Counters
 from router.upstream.names import literal_address
 from router.upstream.proxy import Forward
 from router.upstream.scratch import Scratch
@@ -49,11 +50,15 @@ _WRAPPING: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
 class GuardedUpstream:
     """An `Upstream` for deployments with a `guard`."""
 
-    def __init__(self, resolve: Resolve | None = None, connect: Connect | None = None) -> None:
+    def __init__(
+        self, resolve: Resolve | None = None, connect: Connect | None = None, counters: Counters | None = None
+    ) -> None:
+        """`counters` are added to."""
         self._resolve = resolve or look_up
         self._connect = connect or _race
         self._contexts = Contexts()
         self._scratch = Scratch()
+        self._counters = counters or Counters()
         self._open: set[HttpUpstream] = set()
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
@@ -66,7 +71,10 @@ class GuardedUpstream:
             await self._dial(grants, origin, protocol)
             return None
 
-        http = HttpUpstream(max_idle=0, max_open=1, dial=dial, scratch=self._scratch, emptied=self._open.discard)
+        http = HttpUpstream(
+            max_idle=0, max_open=1, dial=dial, scratch=self._scratch, counters=self._counters,
+            emptied=self._open.discard,
+        )  # fmt: skip
         self._open.add(http)
         return await http.send(wire, timing)
 

@@ -39,6 +39,11 @@ class Timer:
             self._handle.cancel()
             self._handle = None
 
+    def end(self) -> None:
+        """Stop for good, and let go of who would be called."""
+        self.stop()
+        self._expired = _nobody
+
     def _set(self, moment: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
@@ -54,3 +59,7 @@ class Timer:
             self._expired()
         elif wanted < inf:
             self._set(wanted)
+
+
+def _nobody() -> None:
+    pass

@@ -27,16 +27,6 @@ class Watched(Protocol):
         """The connection has been idle for long enough."""
 
 
-class _Nobody:
-    """Is told nothing: who watches what is closed."""
-
-    def timed_out(self, kind: FailureKind, message: str) -> None:
-        pass
-
-    def expired(self) -> None:
-        pass
-
-
 class Watch:
     """Knows which limit counts now, and which one has passed.
 
@@ -49,7 +39,7 @@ class Watch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, watched: Watched) -> None:
         self._loop = loop
-        self._watched: Watched = watched
+        self._watched: Watched | None = watched
         self._timer = Timer(loop, self._check)
         self._timing: Timing | None = None
         self._committed = False
@@ -84,9 +74,8 @@ class Watch:
     def stop(self) -> None:
         """The end: hold nothing on the loop, and nobody here, so that what is closed is free at once."""
         self._timing = None
-        self._timer.stop()
-        self._timer = Timer(self._loop, _nothing)
-        self._watched = _Nobody()
+        self._timer.end()
+        self._watched = None
 
     def _rearm(self) -> None:
         timing = self._timing
@@ -95,9 +84,11 @@ class Watch:
             self._timer.arm(min(timing.deadline, self.last_data + timing.stream_idle))
 
     def _check(self) -> None:
-        timing = self._timing
+        timing, watched = self._timing, self._watched
+        if watched is None:
+            return
         if timing is None:
-            self._watched.expired()
+            watched.expired()
             return
         if not self._committed:
             limit, kind = timing.first_token, FailureKind.FIRST_TOKEN_TIMEOUT
@@ -108,10 +99,6 @@ class Watch:
         if timing.deadline <= limit:
             limit, kind = timing.deadline, FailureKind.ATTEMPT_TIMEOUT
         if limit <= self._loop.time() + CLOSE_ENOUGH:
-            self._watched.timed_out(kind, _TOO_LATE[kind])
+            watched.timed_out(kind, _TOO_LATE[kind])
         else:
             self._timer.arm(limit)
-
-
-def _nothing() -> None:
-    pass

@@ -112,6 +112,22 @@ async def test_the_second_request_does_not_meet_the_parser(tmp_path: Path) -> No
 
 
 @pytest.mark.both_loops
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_a_head_that_came_before_its_body_is_known_too(tmp_path: Path, size: int) -> None:
+    async with open_house(tmp_path / "access.log") as router:
+        client = await router.connect()
+        head, body = split(request(CHAT, said("x" * size)))
+        client.writer.write(head)
+        await asyncio.sleep(0.02)
+        client.writer.write(body)
+        assert (await client.receive()).status == 200
+        protocol = protocol_of(router)
+        assert (protocol._lane._first, protocol._lane._fed) == (b"", 0)
+        assert (await client.ask(CHAT, HI)).status == 200
+        assert protocol._request_count == 1
+
+
+@pytest.mark.both_loops
 async def test_however_the_second_one_is_cut_the_answer_is_the_same(house: Open) -> None:
     async with house() as router:
         client = await warm(router)

@@ -14,6 +14,7 @@ from router.core.errors import UpstreamFailure
 from router.core.grants import Grants, HostRule
 from router.dialects.base import WireRequest
 from router.upstream.client import HttpUpstream
+from router.upstream.counters import Counters
 from router.upstream.guard import GuardedUpstream
 from router.upstream.sockets import Address
 from tests.upstream.asking import post
@@ -72,6 +73,15 @@ async def test_nothing_is_kept_of_a_request_that_is_over_however_it_ended(port: 
     await emptied(upstream)
 
 
+async def test_its_connections_are_counted_with_all_others(port: int) -> None:
+    counters = Counters()
+    upstream = GuardedUpstream(counters=counters)
+    for _ in range(3):
+        await upstream.send(asked(port), timing(20))
+    assert (counters.opened, counters.reused) == (3, 0)
+    await emptied(upstream)
+
+
 @pytest.mark.both_loops
 async def test_closing_ends_what_is_under_way(port: int) -> None:
     upstream = GuardedUpstream()
@@ -81,7 +91,6 @@ async def test_closing_ends_what_is_under_way(port: int) -> None:
     assert not upstream._open
 
 
-@pytest.mark.interpreted
 async def test_what_a_request_took_is_free_when_it_is_over(port: int) -> None:
     upstream = GuardedUpstream()
     gc.collect()
