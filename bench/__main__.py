@@ -93,7 +93,7 @@ def main() -> int:
     asked = [contender for contender in CONTENDERS if contender.name in options.only]
     for contender in asked:
         if contender.program() is None:
-            record.failures[contender.name] = "not installed (make bench-peers)"
+            record.failures[contender.name] = f"not there, or older than its source ({contender.made_by})"
         else:
             record.versions[contender.name] = contender.version()
     os.sched_setaffinity(0, cores.load)

@@ -45,11 +45,12 @@ class Contender:
     name: str
     command: Callable[[Place], list[str]]
     program: Callable[[], str | None]
-    """The path of what is run, or None where it is not installed."""
+    """The path of what is run, or None where there is none yet: `made_by` makes it."""
     version: Callable[[], str]
     headers: Callable[[Place], Mapping[str, str]] = lambda place: {}
     """What each request carries besides its content type."""
     env: Mapping[str, str] = field(default_factory=dict)
+    made_by: str = "make bench-peers"
     streams: int = STREAMS
     """Concurrent streams to measure with: fewer where it does not keep up with 100."""
     stretch: int = 1
@@ -166,6 +167,7 @@ CONTENDERS: Sequence[Contender] = (
         command=_compiled,
         program=_compiled_program,
         env={"PYTHONPATH": str(COMPILED)},
+        made_by="make compiled",
     ),
     Contender(
         name="nginx",
