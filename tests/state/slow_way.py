@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.state.listening import listening
+
 
 class SlowWay:
     """A TCP proxy on loopback. `delay` in seconds holds up each answer; `swallow`: answers never arrive."""
@@ -15,7 +17,6 @@ class SlowWay:
         self.port = 0
         self.delay = 0.0
         self.swallow = False
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._to)
@@ -23,12 +24,13 @@ class SlowWay:
             asyncio.ensure_future(self._pass(reader, back, True)),
             asyncio.ensure_future(self._pass(there, writer, False)),
         ]
-        self._tasks.update(tasks)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        writer.close()
-        back.close()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            back.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, there: bool) -> None:
         while data := await reader.read(65536):
@@ -43,12 +45,5 @@ class SlowWay:
 @asynccontextmanager
 async def slow_way(port: int) -> AsyncIterator[SlowWay]:
     way = SlowWay(port)
-    server = await asyncio.start_server(way.serve, "127.0.0.1", 0)
-    way.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(way.serve) as way.port:
         yield way
-    finally:
-        server.close()
-        for task in way._tasks:
-            task.cancel()
-        await asyncio.gather(*way._tasks, return_exceptions=True)

@@ -15,7 +15,9 @@ from router.core.redis_address import parse_redis_url
 from router.state.redis.client import FAILURES, close, connect
 from router.state.redis.link import Link, answer_in, command, dialer
 from router.state.redis.medium import medium_error
+from tests.state.listening import listening
 from tests.state.redis_servers import free_port
+from tests.state.waiting import until
 
 pytestmark = pytest.mark.both_loops
 
@@ -28,23 +30,19 @@ async def linked(*writes: bytes, patience: float = 5.0) -> AsyncIterator[Link]:
         await reader.read(100)
         for said in writes:
             if not said:
-                writer.close()
                 return
             writer.write(said)
             await writer.drain()
             await asyncio.sleep(0.001)
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    loop = asyncio.get_running_loop()
-    _, link = await loop.create_connection(lambda: Link(patience), *server.sockets[0].getsockname())
-    try:
-        yield link
-    finally:
-        link.close()
-        server.close()
-        await asyncio.sleep(0.01)
+    async with listening(serve) as port:
+        loop = asyncio.get_running_loop()
+        _, link = await loop.create_connection(lambda: Link(patience), "127.0.0.1", port)
+        try:
+            yield link
+        finally:
+            link.close()
 
 
 def test_a_command_is_an_array_of_strings() -> None:
@@ -102,7 +100,7 @@ async def test_without_an_answer_the_link_is_lost(said: bytes, error: type[Excep
 async def test_who_stops_waiting_leaves_no_answer_to_the_next_question() -> None:
     async with linked() as link:
         asking = asyncio.ensure_future(link.ask(b"PING"))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
         assert link.lost
@@ -111,11 +109,7 @@ async def test_who_stops_waiting_leaves_no_answer_to_the_next_question() -> None
 async def test_what_nobody_has_asked_for_ends_the_link() -> None:
     async with linked(b"+OK\r\n", b"+OK\r\n") as link:
         assert await link.ask(b"PING") == b"OK"
-        for _ in range(1000):
-            await asyncio.sleep(0.001)
-            if link.lost:
-                break
-        assert link.lost
+        await until(lambda: link.lost)
 
 
 class Door:
@@ -143,19 +137,13 @@ class Door:
             pass  # it was hung up on
         finally:
             self.open -= 1
-            writer.close()
 
 
 @asynccontextmanager
 async def door(answer: bytes = b"+OK\r\n") -> AsyncIterator[Door]:
     door = Door(answer)
-    server = await asyncio.start_server(door.serve, "127.0.0.1", 0)
-    door.port = server.sockets[0].getsockname()[1]
-    try:
+    async with listening(door.serve) as door.port:
         yield door
-    finally:
-        server.close()
-        await asyncio.sleep(0.01)
 
 
 async def dialled(url: str) -> None:
@@ -220,11 +208,9 @@ async def test_a_dial_that_is_cancelled_leaves_no_connection_whenever_that_is() 
                 await asyncio.sleep(0)
             dialling.cancel()
             await asyncio.wait([dialling])
-        for _ in range(200):
-            await asyncio.sleep(0.01)
-            if not one.open:
-                break
-        assert one.open == 0
+        await until(lambda: not one.open)
+        assert one.met, "or nothing has been shown"
+        assert one.asked, "nor of who has begun to sign in"
 
 
 async def test_a_link_that_is_lost_before_its_connection_opens_lets_go_of_it() -> None:
@@ -232,11 +218,7 @@ async def test_a_link_that_is_lost_before_its_connection_opens_lets_go_of_it() -
         link = Link(5.0)
         link.close()
         await asyncio.get_running_loop().create_connection(lambda: link, "127.0.0.1", one.port)
-        for _ in range(200):
-            await asyncio.sleep(0.01)
-            if one.met and not one.open:
-                break
-        assert (one.met, one.open) == (1, 0)
+        await until(lambda: one.met == 1 and not one.open)
 
 
 async def test_certificates_are_read_once_and_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
