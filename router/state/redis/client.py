@@ -31,6 +31,10 @@ FAILURES = (RedisError, RedisClusterException, OSError)
 """All that the library raises where a server can not be asked: what it says of a cluster is no RedisError."""
 
 
+_sentinels: Callable[..., Sentinel] = Sentinel
+"""The library's constructor has no types."""
+
+
 def connect(
     address: RedisAddress, connect_timeout: float = CONNECT_TIMEOUT, command_timeout: float = COMMAND_TIMEOUT
 ) -> Client:
@@ -58,7 +62,7 @@ def connect(
             "retry": Retry(NoBackoff(), 0),
             **_tls(address),
         }
-        sentinel = Sentinel(address.hosts, sentinel_kwargs=own, **options)  # type: ignore[no-untyped-call]
+        sentinel = _sentinels(address.hosts, sentinel_kwargs=own, **options)
         master: Redis = sentinel.master_for(address.service)
         return master
     host, port = address.hosts[0]

@@ -19,8 +19,6 @@ from router.core.redis_address import RedisAddress
 from router.state.redis.client import COMMAND_TIMEOUT, CONNECT_TIMEOUT, Client
 
 _END = b"\r\n"
-_REFUSALS = ("WRONGPASS", "ERR", "NOPERM")
-"""What an answer to AUTH begins with where it is about who asks, and not about how the server is."""
 
 
 class Link(asyncio.Protocol):
@@ -56,6 +54,7 @@ class Link(asyncio.Protocol):
             self._asked = None
 
     def close(self) -> None:
+        """At once, whatever is still asked: that raises ConnectionResetError. May be called again."""
         self.lost = True
         if self._transport is not None:
             self._transport.abort()
@@ -103,6 +102,8 @@ Dial = Callable[[Client, str], Awaitable[Link]]
 def dialer(
     address: RedisAddress, connect_timeout: float = CONNECT_TIMEOUT, command_timeout: float = COMMAND_TIMEOUT
 ) -> Dial:
+    """`connect_timeout`: seconds to connect and sign in, once the client has found the server; `command_timeout`:
+    seconds that each answer may take."""
     tls = _TLS(address)
 
     async def dial(client: Client, key: str) -> Link:
@@ -142,7 +143,7 @@ async def _sign_in(link: Link, address: RedisAddress) -> None:
         try:
             await link.ask(b"AUTH", login, (address.password or "").encode())
         except ResponseError as error:
-            if str(error).startswith(_REFUSALS):
+            if str(error).startswith("ERR "):  # elsewhere it is not about who asks; all others have codes of their own
                 raise AuthenticationError(str(error)) from error
             raise
     if address.db:

@@ -58,6 +58,11 @@ _CODES = {
 """What the server's errors begin with, for those that the client library has no kind for."""
 
 
+def prefix_of(namespace: str) -> str:
+    """What every key begins with."""
+    return f"{{{namespace}}}:{LAYOUT}:"
+
+
 class Script:
     """Sent by its hash; a server that does not know it is sent all of it, and knows it from then on."""
 
@@ -90,7 +95,7 @@ class RedisMedium:
         self._total_timeout = total_timeout
         self._client: Client | None = None
         self._link: Link | None = None
-        self._prefix = f"{{{namespace}}}:{LAYOUT}:"
+        self._prefix = prefix_of(namespace)
         self._trade = Script("trade.lua")
         self._cool = Script("cool.lua")
         self._leave = Script("leave.lua")
