@@ -46,8 +46,8 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 class Use(NamedTuple):
     """What is used of one subject's limits: requests under way; requests and tokens of the last minute.
 
-    A replica's batch tells its claims apart: the most that it may have used until its next one, 0 where that is no more
-    than it has used. They end with its lease. In a picture each replica counts as the larger of the two.
+    A replica's batch tells its claims apart: the most that it may have used until its next one, 0 where it claims
+    nothing. They end with its lease. In a picture each replica counts as the larger of what it uses and what it claims.
     """
 
     in_flight: int = 0

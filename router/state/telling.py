@@ -81,14 +81,7 @@ def _use(in_flight: int, meter: Meter | None, now: float) -> Use:
     tokens = 0 if meter.tokens is None else meter.tokens.total(now)
     if meter.part is None:
         return Use(in_flight, requests, tokens)
-    more_requests, more_tokens = meter.part.claims()
-    return Use(
-        in_flight,
-        requests,
-        tokens,
-        more_requests if more_requests > requests else 0,
-        more_tokens if more_tokens > tokens else 0,
-    )
+    return Use(in_flight, requests, tokens, *meter.part.claims())
 
 
 def _meters(store: MemoryStore) -> Iterator[tuple[str, Meter]]:
