@@ -10,7 +10,7 @@ All durations are in seconds and relative to the moment of the message, as no tw
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -177,8 +177,8 @@ class Medium(Protocol):
     async def publish(self, replica: str, cooldown: Cooldown) -> None:
         """Tell the siblings of a cooldown at once, and keep it for those who hear it later. A later end wins."""
 
-    def listen(self, replica: str) -> AsyncIterator[Cooldown]:
-        """The cooldowns that siblings publish, until cancelled."""
+    def listen(self, replica: str) -> AsyncGenerator[Cooldown, None]:
+        """The cooldowns that siblings publish, until cancelled or closed."""
 
     async def leave(self, replica: str) -> None:
         """The replica goes: its lease ends now. What it has used of the limits counts on."""

@@ -6,7 +6,7 @@ A batch travels as a JSON document: named tuples are lists of their fields, in o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from router.core.clock import Clock
@@ -62,7 +62,7 @@ class LocalMedium:
         if not self._heard.full():
             self._heard.put_nowait(Cooldown(*told))
 
-    async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
+    async def listen(self, replica: str) -> AsyncGenerator[Cooldown, None]:
         while True:
             yield await self._heard.get()
 

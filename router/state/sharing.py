@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from random import Random
 
 from router.core.clock import Clock
@@ -126,8 +127,9 @@ class Sharing:
         while True:
             heed_cancel()
             try:
-                async for cooldown in self._medium.listen(self._replica):
-                    self._hearing.cool(cooldown, self._clock())
+                async with aclosing(self._medium.listen(self._replica)) as cooldowns:
+                    async for cooldown in cooldowns:
+                        self._hearing.cool(cooldown, self._clock())
             except Exception:
                 pass  # whatever it was: what is missed meanwhile comes with the next picture
             await asyncio.sleep(self._interval * (SLOWEST_RETRY + self._rng.random()))
@@ -136,9 +138,10 @@ class Sharing:
         try:
             async with asyncio.timeout(TOTAL_TIMEOUT):
                 await self._medium.leave(self._replica)
-        except (TimeoutError, MediumError):
-            pass  # the lease runs out by itself
-        await self._medium.close()
+        except Exception:
+            pass  # whatever it was: the lease runs out by itself
+        finally:
+            await self._medium.close()
 
     def _failed(self, reason: str, detail: str) -> None:
         self.failures[reason] = self.failures.get(reason, 0) + 1

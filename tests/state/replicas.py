@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from random import Random
 
 from router.core.events import Event, Rejected
@@ -40,7 +40,7 @@ class LedgerMedium:
             if name != replica:
                 ear.put_nowait(cooldown)
 
-    async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
+    async def listen(self, replica: str) -> AsyncGenerator[Cooldown, None]:
         ear = self._ears[replica] = asyncio.Queue()
         while True:
             yield await ear.get()

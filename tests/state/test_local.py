@@ -65,4 +65,4 @@ async def test_cooldowns_that_nobody_takes_in_do_not_pile_up() -> None:
         medium.hear(["b", 0, 5.0, True])
     heard = medium.listen("r1")
     assert await anext(heard) == Cooldown("b", 0, 5.0, True)
-    await heard.aclose()  # type: ignore[attr-defined]
+    await heard.aclose()

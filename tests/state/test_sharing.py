@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 import pytest
@@ -468,7 +468,7 @@ class Losing(LedgerMedium):
         await self._pass("publish")
         await super().publish(replica, cooldown)
 
-    async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
+    async def listen(self, replica: str) -> AsyncGenerator[Cooldown, None]:
         await self._pass("listen")
         raise MediumError("timeout")
         yield
@@ -478,6 +478,26 @@ class Losing(LedgerMedium):
             self.entered.set()
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(60.0)
+
+
+async def test_the_medium_is_closed_whatever_comes_of_the_farewell() -> None:
+    class Rude(LedgerMedium):
+        closed = False
+
+        async def leave(self, replica: str) -> None:
+            raise LookupError("nobody has thought of it")
+
+        async def close(self) -> None:
+            self.closed = True
+
+    clock = FakeClock()
+    medium = Rude(clock)
+    running = asyncio.ensure_future(Replica("r0", clock, medium, group(tier("a"))).sharing.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running], timeout=10.0)
+    assert running.cancelled()
+    assert medium.closed
 
 
 @pytest.mark.parametrize("way", ["trade", "publish", "listen"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from importlib.resources import files
 from typing import Any, cast
 
@@ -147,7 +147,7 @@ class RedisMedium:
             self._prefix + "cooled",
         )
 
-    async def listen(self, replica: str) -> AsyncIterator[Cooldown]:
+    async def listen(self, replica: str) -> AsyncGenerator[Cooldown, None]:
         client = self._connect()
         try:
             if isinstance(client, RedisCluster):
