@@ -12,10 +12,11 @@ from router.core.clock import Clock
 from router.core.quota import Shortage
 from router.core.types import Limits
 from router.core.window import SECONDS
+from router.state.exchange import MediumError
 from router.state.heeding import heed_cancel
 
 PATIENCE = 1.0
-"""Seconds for the counter to take in one correction."""
+"""Seconds for the counter to take in one booking or one correction."""
 AGAIN = 0.5
 """Seconds between two attempts to book while the counter can not be asked."""
 CORRECTIONS_KEPT = 10_000
@@ -38,8 +39,12 @@ class Refusal(NamedTuple):
 class Exact(Protocol):
     """The counter. All raise MediumError."""
 
-    async def take(self, subject: str, limits: Limits, tokens: int) -> Booked | Refusal: ...
-    async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None: ...
+    async def take(self, subject: str, limits: Limits, tokens: int) -> Booked | Refusal:
+        """Book a request of so many tokens, where the strict ones of `limits` have room for it."""
+
+    async def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
+        """Add so many, which may be negative, to what is booked there. Changes nothing a minute later."""
+
     async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
         """Book what came `age` seconds ago, whether or not there is room for it; once for each `name`."""
 
@@ -67,10 +72,9 @@ class Entry:
         if self._booked is not None:
             self.found(self._booked)
 
-    def tell(self) -> tuple[int, int]:
-        """What it took, as far as is known; `found` is told where that was booked."""
+    def tell(self) -> None:
+        """What it took, as far as is known, is about to be `told`; `found` is told where that was booked."""
         self.told = (self._requests, self._tokens)
-        return self.told
 
     def found(self, booked: Booked) -> None:
         """What was `told` is booked there."""
@@ -81,22 +85,28 @@ class Entry:
             self.told = (self._requests, self._tokens)
 
 
-class Group(NamedTuple):
-    """Those of one subject that came in the same second, the last of them at `at`; told of with the same numbers under
-    the same `name` until that is known to have arrived."""
+class Page(NamedTuple):
+    """Those of one subject that came in the same second, one at least: told of with the same numbers under the same
+    `name` until that is known to have arrived."""
 
     name: str
-    subject: str
     entries: list[Entry]
-    at: float
-    requests: int
-    tokens: int
+
+    def at(self) -> float:
+        """When the last of them came, in clock seconds."""
+        return max(entry.at for entry in self.entries)
+
+    def told(self) -> tuple[int, int]:
+        """The requests and tokens of all."""
+        return sum(entry.told[0] for entry in self.entries), sum(entry.told[1] for entry in self.entries)
 
 
 class Books:
     """Of one replica."""
 
     def __init__(self, exact: Exact, clock: Clock) -> None:
+        self.failures: dict[str, int] = {}
+        """Bookings and corrections that the counter could not be told, by reason, each as often as it was tried."""
         self._exact = exact
         self._clock = clock
         self._corrections: OrderedDict[tuple[str, int], tuple[int, int]] = OrderedDict()
@@ -105,11 +115,11 @@ class Books:
         self._unbooked: OrderedDict[tuple[str, int], list[Entry]] = OrderedDict()
         """By subject and the second it came in."""
         self._unheard = asyncio.Event()
-        self._telling: Group | None = None
         self._name = token_hex(8)
-        self._groups = 0
+        self._pages = 0
 
     def correct(self, subject: str, booked: Booked, requests: int, tokens: int) -> None:
+        """So many are to be added to what the counter has booked there. It is told the sum."""
         place = (subject, booked.second)
         known_requests, known_tokens = self._corrections.get(place, (0, 0))
         self._corrections[place] = (known_requests + requests, known_tokens + tokens)
@@ -135,55 +145,48 @@ class Books:
             (subject, second), (requests, tokens) = self._corrections.popitem(last=False)
             if not self._corrections:
                 self._wrong.clear()
+            if not requests and not tokens:
+                continue  # they make up for each other
             try:
                 async with asyncio.timeout(PATIENCE):
                     await self._exact.correct(subject, Booked(second), requests, tokens)
-            except Exception:
-                continue  # whatever it was: what was reserved stands
+            except Exception as error:  # whatever it was: what was reserved stands
+                self._failed(error)
 
     async def _book_on(self) -> None:
         while True:
             heed_cancel()
             await self._unheard.wait()
-            group = self._group()
-            if group is None:
-                self._unheard.clear()
-            elif not await self._tell(group):
-                await asyncio.sleep(AGAIN)
-
-    def _group(self) -> Group | None:
-        """What to tell now: what may not have arrived, else the next. What came a minute ago counts no more."""
-        since = self._clock() - SECONDS
-        group = self._telling
-        while group is None or group.at <= since:
+            _, entries = self._unbooked.popitem(last=False)
             if not self._unbooked:
-                self._telling = None
-                return None
-            (subject, _), entries = self._unbooked.popitem(last=False)
-            group = self._telling = self._grouped(subject, entries)
-        return group
+                self._unheard.clear()
+            self._pages += 1
+            await self._tell(Page(f"{self._name}:{self._pages}", entries))
 
-    def _grouped(self, subject: str, entries: list[Entry]) -> Group:
-        self._groups += 1
-        told = [entry.tell() for entry in entries]
-        return Group(
-            f"{self._name}:{self._groups}",
-            subject,
-            entries,
-            max(entry.at for entry in entries),
-            sum(requests for requests, _ in told),
-            sum(tokens for _, tokens in told),
-        )
+    async def _tell(self, page: Page) -> None:
+        """Until it has arrived, or has come a minute ago, and so counts no more."""
+        for entry in page.entries:
+            entry.tell()
+        subject, at = page.entries[0].subject, page.at()
+        requests, tokens = page.told()
+        if not requests and not tokens:
+            return  # all are over, and took nothing
+        while (now := self._clock()) - at < SECONDS:
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    booked = await self._exact.book(subject, int(now - at), requests, tokens, page.name)
+            except Exception as error:  # whatever it was must not end the bookkeeping
+                self._failed(error)
+            else:
+                for entry in page.entries:
+                    entry.found(booked)
+                return
+            heed_cancel()
+            await asyncio.sleep(AGAIN)
 
-    async def _tell(self, group: Group) -> bool:
-        """False where it may not have arrived."""
-        age = int(self._clock() - group.at)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                booked = await self._exact.book(group.subject, age, group.requests, group.tokens, group.name)
-        except Exception:  # whatever it was must not end the bookkeeping
-            return False
-        self._telling = None
-        for entry in group.entries:
-            entry.found(booked)
-        return True
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, MediumError):
+            reason = error.reason
+        else:
+            reason = "timeout" if isinstance(error, TimeoutError) else "error"
+        self.failures[reason] = self.failures.get(reason, 0) + 1

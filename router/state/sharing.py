@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import aclosing
 from random import Random
 
@@ -16,7 +18,7 @@ from router.state.memory import MemoryStore
 from router.state.outbox import Outbox
 from router.state.spend import Spend
 
-PATIENCE = 2.0
+DISTANCE = 2.0
 """Trades are this many times their own duration apart, at least: a medium with too much to do is asked less often."""
 LONGEST_WAIT = LEASE / 3
 SLOWEST_RETRY = 2.0
@@ -43,10 +45,10 @@ class Sharing:
         self.spend = Spend()
         self.outbox = Outbox(replica, store, self.spend, clock, 2.0 * interval)
         """To be subscribed to what happens."""
-        self.failures: dict[str, int] = {}
-        """Trades that failed, by reason."""
+        self._failures: dict[str, int] = {}
         self._lost: bool | None = None  # None: not tried yet
         self._replica = replica
+        self._store = store
         self._medium = medium
         self._observer = observer
         self._clock = clock
@@ -61,6 +63,12 @@ class Sharing:
     def degraded(self) -> bool:
         """Nobody can be heard now."""
         return self._lost is not False
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """Trades that failed, and what the counter of strict limits could not be told afterwards, by reason."""
+        strict = self._store.strict
+        return self._failures if strict is None else Counter(self._failures) + Counter(strict.failures)
 
     @property
     def live(self) -> int:
@@ -102,7 +110,7 @@ class Sharing:
             began = self._clock()
             traded = await self.trade()
             took = self._clock() - began
-            apart = min(PATIENCE * took, LONGEST_WAIT)
+            apart = min(DISTANCE * took, LONGEST_WAIT)
             if traded:
                 retries = 0
                 wait = max(self._interval, apart)
@@ -144,7 +152,7 @@ class Sharing:
             await self._medium.close()
 
     def _failed(self, reason: str, detail: str) -> None:
-        self.failures[reason] = self.failures.get(reason, 0) + 1
+        self._failures[reason] = self._failures.get(reason, 0) + 1
         self._hearing.lost(self._live.count)
         if self._clock() - self._heard_at > LEASE:
             self._hearing.forget()

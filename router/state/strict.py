@@ -10,7 +10,7 @@ counter can be told.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from router.core.clock import Clock
 from router.core.limits import Reservation
@@ -38,6 +38,11 @@ class StrictLimits:
         self._full: dict[str, tuple[float, Shortage]] = {}
         """By subject: until when the counter has said that there is no room, and of what."""
         self._late: set[_Asked] = set()
+
+    @property
+    def failures(self) -> Mapping[str, int]:
+        """What the counter could not be told afterwards, by reason."""
+        return self._books.failures
 
     async def take(self, subject: str, limits: Limits, reservation: Reservation) -> Refusal | None:
         """Book what `reservation` holds; None where there was room. What it takes in the end is corrected later."""

@@ -20,8 +20,9 @@ from router.state.redis.exact import RedisExact
 from router.state.strict import StrictLimits
 from tests.core.making import FakeClock, group, tier
 from tests.state.redis_servers import RedisServer, free_port, redis_cluster, redis_server
-from tests.state.replicas import LedgerMedium, Replica, trade_all
+from tests.state.replicas import LedgerMedium, Replica, gone, trade_all
 from tests.state.slow_way import slow_way
+from tests.state.waiting import until
 
 OPEN = Limits(rpm=10, tpm=1000, strict=Strict(rpm=True, tpm=True))
 CLOSED = Limits(rpm=10, tpm=1000, strict=Strict(rpm=True, tpm=True, closed=True))
@@ -88,22 +89,20 @@ async def test_only_what_is_strict_is_asked_for(exact: RedisExact) -> None:
 
 async def test_what_was_not_used_comes_back(exact: RedisExact) -> None:
     strict = StrictLimits(exact, lambda: False, time.monotonic)
-    telling = asyncio.ensure_future(strict.run())
-    unsent, short = reservation(400), reservation(600)
-    assert await patient(strict, OPEN, unsent) is None
-    assert await patient(strict, OPEN, short) is None
-    full = await exact.take("a", OPEN, 500)
-    assert isinstance(full, Refusal)
-    unsent.settle(Spent.NOTHING, None)
-    short.settle(Spent.ESTIMATE, Usage(50, 50))
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if not isinstance(await exact.take("a", OPEN, 900), Refusal):
-            break
-    else:
-        raise AssertionError("still full")
-    telling.cancel()
-    await asyncio.gather(telling, return_exceptions=True)
+    async with telling(strict):
+        unsent, short = reservation(400), reservation(600)
+        assert await patient(strict, OPEN, unsent) is None
+        assert await patient(strict, OPEN, short) is None
+        full = await exact.take("a", OPEN, 500)
+        assert isinstance(full, Refusal)
+        unsent.settle(Spent.NOTHING, None)
+        short.settle(Spent.ESTIMATE, Usage(50, 50))
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if not isinstance(await exact.take("a", OPEN, 900), Refusal):
+                break
+        else:
+            raise AssertionError("still full")
 
 
 @pytest.mark.parametrize("limits", [OPEN, CLOSED])
@@ -205,11 +204,13 @@ class RealClock(FakeClock):
 
 
 @asynccontextmanager
-async def telling(strict: StrictLimits) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(strict.run())
-    yield
-    task.cancel()
-    await asyncio.wait([task])
+async def telling(books: StrictLimits | Books) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(books.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def take_late(strict: StrictLimits, shared: Shared, limits: Limits = OPEN) -> tuple[Reservation, Refusal | None]:
@@ -254,9 +255,9 @@ async def test_a_late_booking_of_who_was_let_through_stands_and_is_corrected() -
         after, _ = await take_late(strict, shared)
         for answer in late.answers:
             answer.set_result(Booked(7))
-        await asyncio.sleep(0.01)
+        await until(lambda: len(late.told) == 1)
         after.settle(Spent.ESTIMATE, Usage(1, 1))
-        await asyncio.sleep(0.01)
+        await until(lambda: len(late.told) == 2)
         assert late.told == [("correct", 7, 0, 6), ("correct", 7, 0, 1)]
 
 
@@ -267,7 +268,7 @@ async def test_a_late_booking_of_who_was_refused_is_given_back(limits: Limits) -
     async with telling(strict):
         assert (await take_late(strict, shared, limits))[1] is not None
         late.answers[0].set_result(Booked(7))
-        await asyncio.sleep(0.01)
+        await until(lambda: bool(late.told))
         assert late.told == [("correct", 7, -1, -1)]
 
 
@@ -280,7 +281,7 @@ async def test_a_late_booking_of_who_has_gone_away_is_given_back() -> None:
         asking.cancel()
         await asyncio.wait([asking])
         late.answers[0].set_result(Booked(7))
-        await asyncio.sleep(0.01)
+        await until(lambda: bool(late.told))
         assert late.told == [("correct", 7, -1, -1)]
 
 
@@ -296,14 +297,13 @@ async def test_who_was_let_through_unbooked_is_booked_once_the_counter_can_be_to
         for _ in range(2):
             held, refusal = await take_late(strict, shared)
             assert refusal is None
-        await asyncio.sleep(0.01)  # it is tried, and may have arrived: from now on it is told as it is
+        await until(lambda: bool(strict.failures))  # it may have arrived: from now on it is told as it is
         shared.clock.advance(58.5)
         await take_late(strict, shared)
         shared.clock.advance(1.0)
         held.settle(Spent.ESTIMATE, Usage(5, 5))
-        await asyncio.sleep(0.01)
         late.trouble = None
-        await asyncio.sleep(0.05)
+        await until(lambda: len(late.told) == 3)
         assert [each for each in late.told if each[0] == "book"] == [("book", 59, 2, 2), ("book", 1, 1, 1)]
         assert [each for each in late.told if each[0] == "correct"] == [("correct", 1000 - 59, 0, 9)]
 
@@ -324,16 +324,13 @@ async def test_whatever_the_counter_raises_neither_a_request_nor_the_bookkeeping
         held, refusal = await booked
         assert (refusal, (await asked)[1]) == (None, None)
         held.settle(Spent.ESTIMATE, Usage(1, 1))
-        await asyncio.sleep(0.01)
+        await until(lambda: strict.failures.get("error", 0) > 1)
         late.trouble = None
-        await asyncio.sleep(0.05)
-        assert ("book", 0, 1, 1) in late.told
+        await until(lambda: ("book", 0, 1, 1) in late.told)
         held, _ = await take_late(strict, shared)
         late.answers[2].set_result(Booked(8))
-        await asyncio.sleep(0.01)
         held.settle(Spent.ESTIMATE, Usage(1, 1))
-        await asyncio.sleep(0.01)
-        assert late.told[-1] == ("correct", 8, 0, 1)
+        await until(lambda: ("correct", 8, 0, 1) in late.told)
 
 
 class Losing:
@@ -342,6 +339,7 @@ class Losing:
     def __init__(self, exact: Exact, lost: int) -> None:
         self.take, self.correct, self.close = exact.take, exact.correct, exact.close
         self.lost = lost
+        self.answered = False
         self._exact = exact
 
     async def book(self, subject: str, age: int, requests: int, tokens: int, name: str) -> Booked:
@@ -349,6 +347,7 @@ class Losing:
         if self.lost:
             self.lost -= 1
             raise MediumError("timeout")
+        self.answered = True
         return booked
 
 
@@ -361,11 +360,7 @@ async def test_what_was_booked_without_an_answer_is_not_booked_again(
     async with telling(strict):
         for _ in range(3):
             assert (await take_late(strict, shared))[1] is None
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if not losing.lost:
-                break
-        await asyncio.sleep(0.05)
+        await until(lambda: losing.answered)
         answers = [await exact.take("a", OPEN, 1) for _ in range(10)]
         assert sum(isinstance(each, Booked) for each in answers) == 10 - 3
 
@@ -377,10 +372,8 @@ async def test_corrections_of_one_second_are_told_together() -> None:
         books.correct("a", Booked(7), 0, -3)
         books.correct("a", Booked(8), -1, -1)
         books.correct("b", Booked(7), 0, 2)
-    task = asyncio.ensure_future(books.run())
-    await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.wait([task])
+    async with telling(books):
+        await until(lambda: len(late.told) == 3)
     assert late.told == [("correct", 7, 0, -3000), ("correct", 8, -1000, -1000), ("correct", 7, 0, 2000)]
 
 
@@ -390,25 +383,82 @@ async def test_of_more_corrections_than_can_be_told_the_latest_are_kept(monkeypa
     books = Books(late, FakeClock())
     for second in range(9):
         books.correct("a", Booked(second), 0, 1)
-    task = asyncio.ensure_future(books.run())
-    await asyncio.sleep(0.05)
-    task.cancel()
-    await asyncio.wait([task])
+    async with telling(books):
+        await until(lambda: len(late.told) == 3)
     assert late.told == [("correct", second, 0, 1) for second in (6, 7, 8)]
 
 
-async def test_what_is_to_be_booked_of_thousands_holds_nobody_up() -> None:
+async def test_what_sums_to_nothing_is_not_told() -> None:
     late, clock = Late(), FakeClock()
     books = Books(late, clock)
-    for number in range(5000):
+    unsent = Entry(books, "a", 5, clock.now)
+    unsent(-1, -5)
+    books.book(unsent)
+    books.book(Entry(books, "b", 1, clock.now))
+    for second, tokens in ((7, 3), (7, -3), (8, 2)):
+        books.correct("a", Booked(second), 0, tokens)
+    async with telling(books):
+        await until(lambda: len(late.told) >= 2)
+    assert sorted(late.told) == [("book", 0, 1, 1), ("correct", 8, 0, 2)]
+
+
+async def test_what_could_not_be_told_for_a_minute_gives_way_to_what_came_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("router.state.books.AGAIN", 0.001)
+    late, clock = Late(), FakeClock()
+    books = Books(late, clock)
+    late.trouble = MediumError("unreachable")
+    async with telling(books):
+        books.book(Entry(books, "a", 5, clock.now))
+        await until(lambda: books.failures.get("unreachable", 0) > 1)
+        clock.advance(60.0)
+        books.book(Entry(books, "a", 1, clock.now))
+        late.trouble = None
+        await until(lambda: bool(late.told))
+    assert late.told == [("book", 0, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [(MediumError("loading"), "loading"), (TimeoutError(), "timeout"), (LookupError("nobody thought of it"), "error")],
+)
+async def test_what_the_counter_could_not_be_told_counts_by_reason_beside_the_trades_that_failed(
+    trouble: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("router.state.books.AGAIN", 60.0)
+    late, shared = Late(), Shared(1)
+    medium = LedgerMedium(shared.clock)
+    replica = Replica("r0", shared.clock, medium, group(tier("a")))
+    strict = replica.store.strict = StrictLimits(late, lambda: bool(late.answers), shared.clock)
+    late.trouble = trouble
+    async with telling(strict):
+        corrected, _ = await take_late(strict, shared)
+        late.answers[0].set_result(Booked(7))
+        corrected.settle(Spent.ESTIMATE, Usage(1, 1))
+        await until(lambda: strict.failures == {reason: 1})
+        assert (await take_late(strict, shared))[1] is None
+        await until(lambda: strict.failures == {reason: 2})
+    medium.trouble = gone
+    assert not await replica.trade()
+    assert replica.sharing.failures == {"refused": 1, reason: 2}
+
+
+async def time_to_book(count: int) -> float:
+    """Seconds of processor time to tell of so many."""
+    late, clock = Late(), FakeClock()
+    books = Books(late, clock)
+    for number in range(count):
         books.book(Entry(books, f"key:{number}", 1, clock.now))
     began = time.process_time()
-    task = asyncio.ensure_future(books.run())
-    while len(late.told) < 5000:
-        await asyncio.sleep(0.01)
-        assert time.process_time() - began < 2.0
-    task.cancel()
-    await asyncio.wait([task])
+    async with telling(books):
+        await until(lambda: len(late.told) == count)
+        return time.process_time() - began
+
+
+async def test_what_is_to_be_booked_takes_time_in_proportion() -> None:
+    few, many = [min([await time_to_book(count) for _ in range(3)]) for count in (2000, 8000)]
+    assert many < 8 * few, "twice of what is proportional; half of what grows with the square"
 
 
 @pytest.mark.parametrize("kind", [redis_server, redis_cluster])
@@ -467,7 +517,7 @@ async def test_what_was_let_through_a_minute_ago_is_not_booked_any_more() -> Non
     shared.clock.advance(60.0)
     await take_late(strict, shared)
     async with telling(strict):
-        await asyncio.sleep(0.01)
+        await until(lambda: bool(late.told))
     assert late.told == [("book", 0, 1, 1)]
 
 
