@@ -56,6 +56,7 @@ COMPILED = [
     "router/dialects/openai.py",
     "router/dialects/openai_stream.py",
     "router/dialects/recognise.py",
+    "router/dialects/sse.py",
     "router/dialects/usage.py",
     "router/dialects/vllm.py",
     "router/edge/auth.py",
@@ -92,7 +93,8 @@ COMPILED = [
     "router/upstream/counters.py",
     "router/upstream/framing.py",
     "router/upstream/pool.py",
-    "router/upstream/scratch.py",
+    "router/upstream/reading.py",
+    "router/upstream/secured.py",
     "router/upstream/timer.py",
     "router/upstream/watch.py",
 ]

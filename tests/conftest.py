@@ -1,4 +1,4 @@
-"""What every test shares: hypothesis' profiles and, for those that ask, a second event loop."""
+"""What every test shares: hypothesis' profiles and, for those that ask, a second event loop and certificates."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any
 import hypothesis
 import pytest
 import uvloop
+
+from tests.certificates import Certificates, make_certificates
 
 # In CI the same examples every time, so that a red run is red again; at home new ones, the failing ones kept in
 # .hypothesis until mended.
@@ -44,6 +46,11 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("both_loops"):
         return {"asyncio": _telling(asyncio.new_event_loop), "uvloop": _telling(uvloop.new_event_loop)}
     return {"asyncio": _telling(asyncio.new_event_loop)}
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 class _Told(logging.Handler):

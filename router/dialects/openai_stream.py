@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -22,6 +22,9 @@ from router.dialects.usage import read_usage
 
 DONE = b"data: [DONE]\n\n"
 _TEXT = b'"content":"'
+_QUOTE: Final = 0x22
+_BACKSLASH: Final = 0x5C
+_LINE_END: Final = 0x0A
 _CONTENT = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "audio")
 
 
@@ -89,10 +92,10 @@ class OpenAIStream:
         """Whether `data[start:end]` is as the plain event was, with another text."""
         begin, rest = self._begin, self._end
         text, text_end = start + len(begin), end - len(rest)
-        if begin == b"" or text > text_end or not data.startswith(begin, start) or not data.endswith(rest, start, end):
+        if begin == b"" or text > text_end or data[start:text] != begin or data[text_end:end] != rest:
             return False
         piece = data[text:text_end]
-        return b'"' not in piece and b"\\" not in piece and b"\n" not in piece
+        return _QUOTE not in piece and _BACKSLASH not in piece and _LINE_END not in piece
 
     def _learn(self, block: bytes) -> None:
         """Remember how a single plain event begins and ends, around the text it brings."""

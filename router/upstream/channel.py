@@ -1,14 +1,18 @@
-"""The socket's side of a connection: one buffer for all reads, and back-pressure both ways."""
+"""The socket's side of a connection: requests on their way out, and back-pressure both ways."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from typing import cast
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
+from router.upstream.plug import BufferedPlug, Plug, Transport
 from router.upstream.proxy import Forward
+from router.upstream.reading import Reading
+from router.upstream.secured import Secured
 from router.upstream.upload import Upload
 
 ONE_WRITE = 65536
@@ -19,30 +23,23 @@ SLOW = 36864
 streams flow it finds the right size by itself, which may be megabytes. Twice this is more than a segment of the
 loopback (64 KiB): a server sends into a window smaller than its segments five times a second only."""
 
-AHEAD = 32768
-"""Bytes of ciphertext that wait while reading is paused: more than a record of TLS has."""
 
-
-class Channel(ABC):
-    """What is `Plugged` into the event loop. `buffer` bounds one read; the loops' own would take much more at once. A
-    view, since asyncio slices it.
+class Channel(Reading):
+    """What is `Plugged` into the event loop, or into TLS. Where little can be expected it is read freely: all that is
+    there in one call, which is the cheapest way (docs/decisions/0017).
 
     `forward`: the socket leads to a proxy that passes requests on.
     """
 
-    __slots__ = ("_buffer", "_loop", "_paused", "_slow", "_transport", "_upload", "forward")
+    __slots__ = ("_freely", "_loop", "_much", "_paused", "_slow", "_transport", "_upload", "forward")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, scratch: memoryview) -> None:
+        super().__init__(scratch)
         self._loop = loop
-        self._buffer = buffer
-        self._transport: asyncio.Transport | None = None
+        self._transport: Transport | None = None
         self._upload: Upload | None = None
-        self._paused = self._slow = False
+        self._paused = self._slow = self._freely = self._much = False
         self.forward: Forward | None = None
-
-    @abstractmethod
-    def data_received(self, data: bytes) -> None:
-        """Bytes, as many as one read brought."""
 
     @abstractmethod
     def source_failed(self, error: BaseException) -> None:
@@ -75,25 +72,42 @@ class Channel(ABC):
                 if sock is not None:
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW)
 
-    def read_little_ahead(self) -> None:
-        """Over TLS, what comes while reading is paused is kept here, not in the kernel: by the loops' own limit up to
-        256 KiB, besides what one read brings."""
-        set_limits = getattr(self._transport, "set_read_buffer_limits", None)  # a TLS transport's, of whichever loop
-        if set_limits is not None:
-            set_limits(AHEAD)
-
     def resume_reading(self) -> None:
         self._paused = False
         if self._transport is not None:
             self._transport.resume_reading()
 
+    # How much one read may bring.
+
+    def expect(self, whole: bool) -> None:
+        """A reply begins, a `whole` one or a stream."""
+        self._much = False
+        if self._freely != whole:
+            self._read_freely(whole)
+
+    def expect_stream(self) -> None:
+        """It has turned out to be one."""
+        if self._freely:
+            self._read_freely(False)
+
+    def brought_chunk(self) -> None:
+        """One chunk and nothing else."""
+        if not self._freely and not self._much:
+            self._read_freely(True)
+
+    def brought_much(self) -> None:
+        self._much = True
+        self._read_freely(False)
+
+    def _read_freely(self, freely: bool) -> None:
+        """Or into `scratch`. TLS is never read freely."""
+        self._freely = freely
+        transport = self._transport
+        if transport is not None and not isinstance(transport, Secured):
+            plug = Plug(self) if freely else BufferedPlug(self)
+            cast("asyncio.Transport", transport).set_protocol(plug)
+
     # For the transport.
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(self._buffer[:nbytes]))
 
     def pause_writing(self) -> None:
         if self._upload is not None:

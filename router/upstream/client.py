@@ -12,11 +12,10 @@ from router.upstream.connect import Dial, Dialer
 from router.upstream.connection import Connection
 from router.upstream.counters import CloseReason, Counters
 from router.upstream.framing import Limits
-from router.upstream.plug import Plug
 from router.upstream.pool import Pool
 from router.upstream.proxy import NO_PROXIES, Proxies
+from router.upstream.reading import new_scratch
 from router.upstream.refusal import Refusal
-from router.upstream.scratch import Scratch
 
 IDLE_SECONDS = 30.0
 MAX_IDLE = 256
@@ -43,7 +42,7 @@ class HttpUpstream:
         max_open: int = MAX_OPEN,
         proxies: Proxies = NO_PROXIES,
         dial: Dial | None = None,
-        scratch: Scratch | None = None,
+        scratch: memoryview | None = None,
         counters: Counters | None = None,
         emptied: Callable[[HttpUpstream], None] | None = None,
     ) -> None:
@@ -55,7 +54,7 @@ class HttpUpstream:
         self._emptied = emptied
         self.pool: Pool[Connection] = Pool(max_idle, max_open, idle_seconds)
         self.counters = counters or Counters()
-        self.scratch = scratch or Scratch()
+        self.scratch = scratch or new_scratch()
 
     async def send(self, wire: WireRequest, timing: Timing) -> UpstreamResponse:
         """See `Upstream.send`.
@@ -144,7 +143,7 @@ class HttpUpstream:
         loop = asyncio.get_running_loop()
         connection = Connection(loop, self, self._limits)
         try:
-            connection.forward = await self._dial(origin, Plug(connection))
+            connection.forward = await self._dial(origin, connection)
             if self._closed:
                 raise _shutting_down()
             if connection.closed is not None:

@@ -14,12 +14,14 @@ import uvloop
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import Origin
 from router.upstream.names import Names
+from router.upstream.plug import BufferedPlug, Receiver
 from router.upstream.proxy import NO_PROXIES, Forward, Proxies, Proxy, tunnel
+from router.upstream.secured import Secured
 from router.upstream.sockets import connect, race
-from router.upstream.tls import Context, Contexts, ssl_reason
+from router.upstream.tls import Context, Contexts, shake_hands, ssl_reason
 
-Dial = Callable[[Origin, asyncio.BaseProtocol], Awaitable[Forward | None]]
-"""Connects a protocol to an origin, or raises UpstreamFailure(CONNECT). Knows no time limit: it is cancelled. Returns
+Dial = Callable[[Origin, Receiver], Awaitable[Forward | None]]
+"""Connects a receiver to an origin, or raises UpstreamFailure(CONNECT). Knows no time limit: it is cancelled. Returns
 how requests on this connection are to be written, where it leads to a proxy that passes them on."""
 
 _MESSAGES = {
@@ -42,7 +44,7 @@ class Dialer:
         self._names = names or Names()
         self._contexts = Contexts()
 
-    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> Forward | None:
+    async def __call__(self, origin: Origin, receiver: Receiver) -> Forward | None:
         loop = asyncio.get_running_loop()
         proxy = self._proxies.to(origin)
         try:
@@ -55,7 +57,7 @@ class Dialer:
                 except BaseException:
                     sock.close()
                     raise
-            await hand_over(loop, sock, origin, protocol, context)
+            await hand_over(loop, sock, origin, receiver, context)
         except (OSError, UnicodeError) as error:
             raise UpstreamFailure(FailureKind.CONNECT, describe(error)) from error
         return forward
@@ -75,24 +77,24 @@ class Dialer:
 
 
 async def hand_over(
-    loop: asyncio.AbstractEventLoop,
-    sock: socket.socket,
-    origin: Origin,
-    protocol: asyncio.BaseProtocol,
-    context: Context | None,
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, origin: Origin, receiver: Receiver, context: Context | None
 ) -> None:
-    """From here on the socket is the loop's, which closes it where this fails."""
+    """Plug `receiver` into a connected socket, over TLS where there is a `context`. From here on the socket is the
+    loop's; where this fails it is closed."""
+    plugged = receiver
+    if context is not None:
+        try:
+            plugged = Secured(
+                loop, receiver, await shake_hands(loop, sock, context, origin.tls.server_name or origin.host)
+            )
+        except BaseException:
+            sock.close()
+            raise
     try:
         if origin.scheme == "unix":
-            await loop.create_unix_connection(lambda: protocol, sock=sock)
-        elif context is None:
-            await loop.create_connection(lambda: protocol, sock=sock)
+            await loop.create_unix_connection(lambda: BufferedPlug(plugged), sock=sock)
         else:
-            name = origin.tls.server_name or origin.host
-            transport, _ = await loop.create_connection(
-                lambda: protocol, sock=sock, ssl=context, server_hostname=name, ssl_shutdown_timeout=1.0
-            )
-            context.shook_hands(name, transport)
+            await loop.create_connection(lambda: BufferedPlug(plugged), sock=sock)
     except BaseException:
         if isinstance(loop, uvloop.Loop):
             sock.detach()  # uvloop closes the number, and does not tell `sock`: it may be another's when that does

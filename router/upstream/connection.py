@@ -10,7 +10,7 @@ There is no task, and one future per request; only a body that is still coming f
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from math import inf
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.dialects.base import WireRequest
@@ -21,10 +21,11 @@ from router.upstream.chunk_lane import content_of_chunk
 from router.upstream.counters import CloseReason
 from router.upstream.framing import Limits, ResponseReader
 from router.upstream.owner import Owner
+from router.upstream.plug import Transport
 from router.upstream.pool import Shelf
 from router.upstream.proxy import refused
+from router.upstream.reading import ONE_READ
 from router.upstream.refusal import Malformed
-from router.upstream.tls import said_goodbye
 from router.upstream.watch import Watch
 
 
@@ -37,7 +38,7 @@ class Connection(Channel):
                  "stale")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, limits: Limits) -> None:
-        super().__init__(loop, owner.scratch.plain)
+        super().__init__(loop, owner.scratch)
         self._owner = owner
         self._limits = limits
         self._reader = ResponseReader(limits)
@@ -66,6 +67,7 @@ class Connection(Channel):
         self._busy = True
         self._waiter = waiter
         self._reader.expect(wire.head.startswith(b"HEAD "))
+        self.expect(whole=timing.first_token == inf)
         self._watch.begin(timing)
         self.write(wire)
         return waiter
@@ -143,54 +145,36 @@ class Connection(Channel):
 
     # For the transport.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
-        if transport.get_extra_info("ssl_object") is not None:
-            self._buffer = self._owner.scratch.tls
-            self.read_little_ahead()
+    def connection_made(self, transport: Transport) -> None:
+        self._transport = transport
         self._owner.made(self)
         if self.closed is not None:
-            self._transport.abort()
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) > ONE_READ:
+            self.brought_much()
         if not self._busy:
             self._learn()
             self.close(CloseReason.SERVER)
             return
-        reader, body = self._reader, self._body
-        if body is not None and reader.between_chunks:
+        body = self._body
+        if body is not None and self._reader.between_chunks:
             start = content_of_chunk(data)
             if start and body.chunk(data, start):
                 self._watch.last_data = self._loop.time()
+                self.brought_chunk()
                 return
         try:
-            reader.feed(data)
-            body = self._body
-            if body is None:
-                if not reader.head:
-                    return
-                if not reader.streams:
-                    if reader.complete:
-                        self._reply()
-                    return
-                body = self._stream()
-                if body is None:
-                    return
+            self._read(data)
         except Malformed as malformed:
             self._malformed(malformed)
-            return
-        if reader.parts:
-            self._watch.last_data = self._loop.time()
-            body.feed(reader.take())
-        if reader.complete and self._body is body:
-            self._free()
-            body.end(None)
 
     def eof_received(self) -> None:
         if not self._busy:
             self._learn()
             self.close(CloseReason.SERVER)
-        elif not (transport := self._transport) or not said_goodbye(transport) or not self._reader.eof():
+        elif not self._reader.eof():
             self._disconnected(None)
         elif (body := self._body) is not None:
             self._free()
@@ -213,6 +197,28 @@ class Connection(Channel):
 
     # How exchanges go on and end.
 
+    def _read(self, data: bytes) -> None:
+        """Raises Malformed."""
+        reader = self._reader
+        reader.feed(data)
+        body = self._body
+        if body is None:
+            if not reader.head:
+                return
+            if not reader.streams:
+                if reader.complete:
+                    self._reply()
+                return
+            body = self._stream()
+            if body is None:
+                return
+        if reader.parts:
+            self._watch.last_data = self._loop.time()
+            body.feed(reader.take())
+        if reader.complete and self._body is body:
+            self._free()
+            body.end(None)
+
     def _reply(self) -> None:
         """The whole reply is there."""
         reader = self._reader
@@ -231,6 +237,7 @@ class Connection(Channel):
             self.close(CloseReason.CANCELLED)
             return None
         self._waiter = None
+        self.expect_stream()
         reader = self._reader
         body = self._body = Body(self, self._limits.unattached)
         waiter.set_result(UpstreamResponse(reader.status, reader.headers, b"", body))

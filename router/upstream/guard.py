@@ -21,8 +21,9 @@ from router.upstream.client import HttpUpstream
 from router.upstream.connect import describe, hand_over
 from router.upstream.counters import Counters
 from router.upstream.names import literal_address
+from router.upstream.plug import Receiver
 from router.upstream.proxy import Forward
-from router.upstream.scratch import Scratch
+from router.upstream.reading import new_scratch
 from router.upstream.sockets import Address, race
 from router.upstream.tls import Contexts
 
@@ -57,7 +58,7 @@ class GuardedUpstream:
         self._resolve = resolve or look_up
         self._connect = connect or _race
         self._contexts = Contexts()
-        self._scratch = Scratch()
+        self._scratch = new_scratch()
         self._counters = counters or Counters()
         self._open: set[HttpUpstream] = set()
 
@@ -67,8 +68,8 @@ class GuardedUpstream:
         if grants is None:
             raise UpstreamFailure(FailureKind.CONNECT, "nobody allowed this host")
 
-        async def dial(origin: Origin, protocol: asyncio.BaseProtocol) -> Forward | None:
-            await self._dial(grants, origin, protocol)
+        async def dial(origin: Origin, receiver: Receiver) -> Forward | None:
+            await self._dial(grants, origin, receiver)
             return None
 
         http = HttpUpstream(
@@ -82,7 +83,7 @@ class GuardedUpstream:
         for http in tuple(self._open):
             await http.close()
 
-    async def _dial(self, grants: Grants, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
+    async def _dial(self, grants: Grants, origin: Origin, receiver: Receiver) -> None:
         loop = asyncio.get_running_loop()
         try:
             literal = literal_address(origin.host, origin.port)
@@ -93,7 +94,7 @@ class GuardedUpstream:
                     raise _refused()
             context = self._contexts.get(TLS()) if origin.scheme == "https" else None
             sock = await self._connect(loop, found)
-            await hand_over(loop, sock, origin, protocol, context)
+            await hand_over(loop, sock, origin, receiver, context)
         except (OSError, UnicodeError) as error:
             raise UpstreamFailure(FailureKind.CONNECT, describe(error)) from error
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from router.upstream.counters import CloseReason
 from router.upstream.refusal import Refusal
-from router.upstream.scratch import Scratch
 
 if TYPE_CHECKING:
     from router.upstream.connection import Connection
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 class Owner(Protocol):
     """Who keeps connections. They all read into `scratch`."""
 
-    scratch: Scratch
+    scratch: memoryview
 
     def made(self, connection: Connection) -> None:
         """The connection has a socket."""

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 import ssl
 import sys
+from contextlib import suppress
+from typing import NamedTuple
 
 from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
+from router.upstream.reading import ONE_READ
 
 Stamps = tuple[tuple[int, int, int] | None, ...]
+
+
+class Session(NamedTuple):
+    """One connection's TLS, between what has come from the socket and what is to go there."""
+
+    tls: ssl.SSLObject
+    incoming: ssl.MemoryBIO
+    outgoing: ssl.MemoryBIO
 
 
 class Context(ssl.SSLContext):
     """A client's context that resumes the last session with the same server.
 
-    Neither asyncio nor uvloop has a place for a session in `create_connection`, but both make the connection's TLS
-    object here. A session counts only after `shook_hands`, so that what was not verified is never resumed.
+    A session counts only once its handshake is over, so that what was not verified is never resumed.
     """
 
     _peers: dict[str, ssl.SSLObject]
@@ -28,24 +40,16 @@ class Context(ssl.SSLContext):
         context._peers = {}
         return context
 
-    def shook_hands(self, name: str, transport: asyncio.BaseTransport) -> None:
-        """The server was verified. The object is kept, not its session: a ticket comes only after the handshake."""
-        tls = transport.get_extra_info("ssl_object")
-        if isinstance(tls, ssl.SSLObject):
-            self._peers[name] = tls
+    def begin(self, name: str) -> Session:
+        """A session with the server of that name, before the handshake."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        peer = self._peers.get(name)
+        old = None if peer is None else peer.session
+        return Session(self.wrap_bio(incoming, outgoing, server_hostname=name, session=old), incoming, outgoing)
 
-    def wrap_bio(
-        self,
-        incoming: ssl.MemoryBIO,
-        outgoing: ssl.MemoryBIO,
-        server_side: bool = False,
-        server_hostname: str | bytes | None = None,
-        session: ssl.SSLSession | None = None,
-    ) -> ssl.SSLObject:
-        peer = self._peers.get(server_hostname) if isinstance(server_hostname, str) else None
-        if peer is not None:
-            session = peer.session
-        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+    def verified(self, name: str, tls: ssl.SSLObject) -> None:
+        """The object is kept, not its session: a ticket comes only after the handshake."""
+        self._peers[name] = tls
 
 
 class Contexts:
@@ -91,6 +95,7 @@ def tls_context(tls: TLS) -> Context:
             message = f"tls.client_cert or tls.client_key cannot be used: {ssl_reason(error)}"
             raise UpstreamFailure(FailureKind.CONNECT, message) from error
     context.set_alpn_protocols(["http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION  # `Secured` never has to read before it can write
     return context
 
 
@@ -101,21 +106,29 @@ def ssl_reason(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else "cannot be read"
 
 
-def said_goodbye(transport: asyncio.Transport) -> bool:
-    """Whether a connection that has ended was ended by the server, and not cut by somebody on the way.
-
-    TLS says goodbye before TCP does (`close_notify`); asyncio's own transport passes on the end of either as the same
-    `eof_received`. Without TLS there is no telling: True.
-    """
-    tls = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return True
-    try:
-        return not tls.read(1)
-    except ssl.SSLZeroReturnError:
-        return True
-    except ssl.SSLError:
-        return False
+async def shake_hands(loop: asyncio.AbstractEventLoop, sock: socket.socket, context: Context, name: str) -> Session:
+    """Over a connected socket, on which nothing else has been said. Raises OSError, `ssl.SSLError` among them."""
+    session = context.begin(name)
+    tls, incoming, outgoing = session
+    while True:
+        try:
+            tls.do_handshake()
+            done = True
+        except ssl.SSLWantReadError:
+            done = False
+        except ssl.SSLError:
+            with suppress(OSError):
+                sock.send(outgoing.read())  # why; the server may log it
+            raise
+        if outgoing.pending:
+            await loop.sock_sendall(sock, outgoing.read())
+        if done:
+            context.verified(name, tls)
+            return session
+        data = await loop.sock_recv(sock, ONE_READ)
+        if not data:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        incoming.write(data)
 
 
 def _stamp(path: str | None) -> tuple[int, int, int] | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from router.core.errors import RouterError
 from router.dialects.base import BodySource
+from router.upstream.plug import Transport
 
 
 class Uploading(Protocol):
@@ -25,7 +26,7 @@ class Upload:
     __slots__ = ("_loop", "_owner", "_room", "_stopped", "_task", "_transport", "consumed", "done")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, source: BodySource, transport: asyncio.Transport, owner: Uploading
+        self, loop: asyncio.AbstractEventLoop, source: BodySource, transport: Transport, owner: Uploading
     ) -> None:
         self._loop = loop
         self._transport = transport

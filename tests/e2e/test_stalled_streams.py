@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import statistics
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from tests.certificates import Certificates
 from tests.e2e.conftest import Figure
 from tests.e2e.processes import Router, deployment, mock_process, router_process, settings
 
@@ -27,28 +30,37 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nc
 
 
 class Flood:
-    """An upstream that writes as fast as it is read."""
+    """An upstream that writes as fast as it is read; in `chunks`, after a few events that come one by one."""
 
-    port = 0
-    streams = 0
-    sent = 0
+    def __init__(self, chunks: bool) -> None:
+        self.chunks = chunks
+        self.port = self.streams = self.sent = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.streams += 1
+        writer.transport.set_write_buffer_limits(high=65536)  # over TLS it would be 512 KB
         try:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
-            for _ in range(EVENTS):
-                writer.write(EVENT)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n")
+            writer.write(b"transfer-encoding: chunked\r\n\r\n" if self.chunks else b"\r\n")
+            for count in range(EVENTS):
+                if self.chunks and count < 4:
+                    await asyncio.sleep(0.2)
+                writer.write(self.framed(EVENT))
                 await writer.drain()
                 self.sent += len(EVENT)
-            writer.write(END)
+            writer.write(self.framed(END))
+            if self.chunks:
+                writer.write(b"0\r\n\r\n")
             await writer.drain()
         except (ConnectionError, asyncio.CancelledError):
             pass  # a cancelled handler would be reported on Python 3.11
         finally:
             self.streams -= 1
             writer.close()
+
+    def framed(self, content: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(content), content) if self.chunks else content
 
     async def stuck(self) -> None:
         """Wait until nothing is taken any more."""
@@ -60,13 +72,13 @@ class Flood:
 
 
 @asynccontextmanager
-async def flooding() -> AsyncIterator[Flood]:
-    flood = Flood()
+async def flooding(chunks: bool, tls: ssl.SSLContext | None) -> AsyncIterator[Flood]:
+    flood = Flood(chunks)
     listener = socket.create_server(("127.0.0.1", 0), backlog=STALLED)
     listener.setsockopt(
         socket.SOL_SOCKET, socket.SO_SNDBUF, 16384
     )  # what waits here is not to be taken for the router's
-    server = await asyncio.start_server(flood.serve, sock=listener)
+    server = await asyncio.start_server(flood.serve, sock=listener, ssl=tls)
     flood.port = listener.getsockname()[1]
     try:
         yield flood
@@ -107,19 +119,45 @@ def kernel_kilobytes(router: Router, flood: Flood) -> float:
     return held / 1024
 
 
-@pytest.mark.parametrize("fast_path", [True, False], ids=["fast", "generic"])
+class Kind(NamedTuple):
+    fast_path: bool = True
+    chunks: bool = False
+    tls: bool = False
+    more: int = 0
+    """Kilobytes that it may cost beyond."""
+
+
+KINDS = {
+    "fast": Kind(),
+    "fast, in chunks": Kind(chunks=True, more=64),  # one read of all that was there, and a window that grew by it
+    "fast, TLS": Kind(tls=True, more=32),  # OpenSSL's own, and a read of ciphertext
+    "generic": Kind(fast_path=False),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
 async def test_a_thousand_clients_that_read_nothing(
-    fast_path: bool, many_files: Callable[[int], None], tmp_path: Path, figure: Figure
+    name: str, many_files: Callable[[int], None], tmp_path: Path, figure: Figure, certificates: Certificates
 ) -> None:
+    kind = KINDS[name]
     many_files(STALLED)
-    async with flooding() as flood:
+    tls, scheme, trusting = None, "http", {}
+    if kind.tls:
+        tls, scheme, trusting = (
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER),
+            "https",
+            {"ca_file": certificates.path("ca.pem")},
+        )
+        tls.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
+    async with flooding(kind.chunks, tls) as flood:
+        base = f"{scheme}://127.0.0.1:{flood.port}/v1"
         with (
             mock_process() as mock,
             router_process(
                 settings(
                     deployment(mock, "short"),
-                    {"model_name": "long", "provider": "openai", "api_base": f"http://127.0.0.1:{flood.port}/v1"},
-                    server={"drain_delay": 0, "drain_seconds": 0, "fast_path": fast_path},
+                    {"model_name": "long", "provider": "openai", "api_base": base, "tls": trusting},
+                    server={"drain_delay": 0, "drain_seconds": 0, "fast_path": kind.fast_path},
                 ),
                 tmp_path,
             ) as router,
@@ -136,13 +174,12 @@ async def test_a_thousand_clients_that_read_nothing(
             kernel = kernel_kilobytes(router, flood) / STALLED
             beside = await milliseconds(router)
             later = router.resident_megabytes() - empty
-            path = "fast" if fast_path else "generic"
             figure(
-                f"{path} path, per stalled stream: {held * 1024 / STALLED:.0f} KB resident, "
+                f"{name}, per stalled stream: {held * 1024 / STALLED:.0f} KB resident, "
                 f"{kernel:.0f} KB in the kernel; a short stream takes {beside:.1f} ms beside them, {alone:.1f} ms alone"
             )
             assert flood.sent < STALLED * len(EVENT) * EVENTS / 4, "upstream is held back"
-            assert held * 1024 / STALLED + kernel < KILOBYTES
+            assert held * 1024 / STALLED + kernel < KILOBYTES + kind.more
             assert later - held < 5, "what stands still does not grow"
             assert beside < 3 * alone + 20, "nobody else is slowed down"
             texts = await asyncio.gather(*(reader.read() for reader, _ in clients[:8]))

@@ -20,8 +20,8 @@ from router.upstream.framing import Limits, ResponseReader
 from router.upstream.patience import Patience
 from router.upstream.pool import Shelf
 from router.upstream.proxy import Answer
+from router.upstream.reading import new_scratch
 from router.upstream.refusal import Malformed, Refusal
-from router.upstream.scratch import Scratch
 
 ORIGIN = Origin("http", "upstream.test", 80)
 REQUEST = WireRequest(ORIGIN, b"POST / HTTP/1.1\r\n\r\n", b"{}", Deployment("d", "m", "openai", "m"))
@@ -192,6 +192,9 @@ class Transport:
     def get_extra_info(self, name: str) -> None:
         return None
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
     def write(self, data: bytes) -> None:
         assert not self.ended
 
@@ -243,7 +246,7 @@ class Owner:
 
     def __init__(self) -> None:
         self._loop = Loop()
-        self.scratch = Scratch()
+        self.scratch = new_scratch()
         self.resting = False
 
     @property

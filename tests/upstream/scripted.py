@@ -18,7 +18,7 @@ from router.core.types import Deployment
 from router.dialects.base import Origin, WireRequest
 from router.upstream.base import BodyStream, Timing, UpstreamResponse
 from router.upstream.client import HttpUpstream
-from router.upstream.plug import Plug
+from router.upstream.plug import BufferedPlug, Plug, Receiver
 
 
 class End(Enum):
@@ -39,6 +39,7 @@ REQUEST = WireRequest(ORIGIN, b"POST / HTTP/1.1\r\nhost: upstream.test\r\nconten
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 LAST = b"0\r\n\r\n"
+LOOPS_READ = 256 * 1024
 
 
 def chunk(data: bytes) -> bytes:
@@ -48,20 +49,25 @@ def chunk(data: bytes) -> bytes:
 class ScriptedTransport(asyncio.Transport):
     """One connection. `unsent` is what the client has written and the network not yet taken."""
 
-    def __init__(self, protocol: asyncio.BaseProtocol, scripts: Iterable[Script]) -> None:
+    def __init__(self, receiver: Receiver, scripts: Iterable[Script]) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
-        assert isinstance(protocol, Plug)
-        self._protocol = protocol
+        self.set_protocol(BufferedPlug(receiver))
         self._scripts = list(scripts)
         self._steps: list[Step] = []
         self._playing: asyncio.Handle | None = None
         self._lost = False
         self.sent: list[bytes] = []
+        self.reads: list[int] = []
+        """How many bytes each brought."""
         self.unsent = 0
         self.reading = True
         self.ending: str | None = None  # "closed" or "aborted", by the client
-        protocol.connection_made(self)
+        self._protocol.connection_made(self)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, Plug | BufferedPlug)
+        self._protocol = protocol
 
     @property
     def open(self) -> bool:
@@ -73,13 +79,20 @@ class ScriptedTransport(asyncio.Transport):
         self._play()
 
     def receive(self, data: bytes) -> None:
-        """In one read, or as many as the client's buffer makes of it."""
+        """In one read, or as many as the loop's or the client's buffer makes of it."""
         while data and self.reading and self.ending is None and not self._lost:
-            buffer = memoryview(self._protocol.get_buffer(-1))
-            size = min(len(data), len(buffer))
-            buffer[:size] = data[:size]
+            protocol = self._protocol
+            if isinstance(protocol, Plug):
+                size = min(len(data), LOOPS_READ)
+                self.reads.append(size)
+                protocol.data_received(data[:size])
+            else:
+                buffer = memoryview(protocol.get_buffer(-1))
+                size = min(len(data), len(buffer))
+                self.reads.append(size)
+                buffer[:size] = data[:size]
+                protocol.buffer_updated(size)
             data = data[size:]
-            self._protocol.buffer_updated(size)
         if data:
             self._steps.insert(0, data)
 
@@ -152,7 +165,7 @@ class ScriptedNetwork:
         self.transports: list[ScriptedTransport] = []
         self.dials = 0
 
-    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
+    async def __call__(self, origin: Origin, receiver: Receiver) -> None:
         self.dials += 1
         assert self._connections, "one connection more than the script has"
         connection = self._connections.pop(0)
@@ -161,7 +174,7 @@ class ScriptedNetwork:
         if isinstance(connection, float):
             await asyncio.sleep(connection)
             connection = []
-        self.transports.append(ScriptedTransport(protocol, connection))
+        self.transports.append(ScriptedTransport(receiver, connection))
 
     @property
     def open(self) -> int:

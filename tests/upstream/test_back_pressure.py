@@ -10,6 +10,7 @@ from router.core.errors import FailureKind
 from router.upstream.base import BodyStream
 from router.upstream.client import HttpUpstream
 from router.upstream.framing import Limits
+from router.upstream.reading import ONE_READ
 from tests.upstream.scripted import (
     EOF,
     LAST,
@@ -25,6 +26,7 @@ from tests.upstream.scripted import (
     settle,
     stream_of,
     timing,
+    whole,
 )
 from tests.virtual_time import virtual_time
 
@@ -200,4 +202,40 @@ async def test_calls_after_the_end_do_nothing_to_the_next_exchange() -> None:
     second.attach(listener)
     assert await listener.end is None
     assert listener.text == b"b"
+    await upstream.close()
+
+
+MUCH = 5 * ONE_READ
+
+
+@virtual_time
+async def test_of_a_stream_no_more_is_read_at_once_than_can_be_held_until_its_chunks_come_one_by_one() -> None:
+    alone = [chunk(b"data: %d\n\n" % number) for number in range(9)]
+    flood = chunk(b"x" * (MUCH - 10))
+    stream: list[Step] = [SSE, 1.0, *alone[:1], flood, *alone[1:3], flood, flood, *alone[3:5], flood, LAST]
+    network = ScriptedNetwork([stream, stream])
+    upstream = HttpUpstream(dial=network)
+    for _ in range(2):
+        listener = Listener()
+        body = stream_of(await upstream.send(REQUEST, timing(first_token=10)))
+        body.attach(listener)
+        body.offer(lambda data, start: data in alone)
+        assert await listener.end is None
+        reads, network.transports[0].reads = network.transports[0].reads, []
+        large = [size for size in reads if size > ONE_READ]
+        assert large == [len(flood)], "the first flood after chunks came alone, and none after it"
+        assert sum(reads) == sum(len(step) for step in stream if isinstance(step, bytes))
+    await upstream.close()
+
+
+@virtual_time
+async def test_a_whole_reply_is_read_at_once_as_long_as_it_is_small() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
+    small, large = head % 100 + b"x" * 100, head % (2 * MUCH) + b"x" * MUCH
+    network = ScriptedNetwork([[small], [large, b"x" * MUCH], [small]])
+    upstream = HttpUpstream(dial=network)
+    for _ in range(3):
+        await whole(await upstream.send(REQUEST, timing()))
+    (transport,) = network.transports
+    assert transport.reads == [len(small), len(large), *[ONE_READ] * 5, len(small)]
     await upstream.close()

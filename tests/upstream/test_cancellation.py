@@ -11,6 +11,7 @@ from router.core.errors import UpstreamFailure
 from router.dialects.base import Origin
 from router.upstream.client import HttpUpstream
 from router.upstream.counters import CloseReason
+from router.upstream.plug import Receiver
 from tests.upstream.scripted import (
     EOF,
     LAST,
@@ -34,10 +35,10 @@ from tests.virtual_time import virtual_time
 class SlowNetwork(ScriptedNetwork):
     """Takes a few turns of the loop before and after the connection is there."""
 
-    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
+    async def __call__(self, origin: Origin, receiver: Receiver) -> None:
         for _ in range(3):
             await asyncio.sleep(0)
-        await super().__call__(origin, protocol)
+        await super().__call__(origin, receiver)
         try:
             for _ in range(3):
                 await asyncio.sleep(0)

@@ -19,6 +19,8 @@ from router.dialects.base import Origin
 from router.upstream import sockets
 from router.upstream.client import HttpUpstream
 from router.upstream.connect import Dialer, describe, hand_over
+from router.upstream.plug import Transport
+from router.upstream.reading import new_scratch
 from router.upstream.sockets import Address, race
 from router.upstream.tls import tls_context
 from tests.upstream.asking import post
@@ -189,16 +191,37 @@ def sockets_open() -> int:
     return sum(link.startswith("socket:") for link in links)
 
 
-class Protocol(asyncio.Protocol):
-    transport: asyncio.BaseTransport | None = None
-    lost: asyncio.Event
+class Silent:
+    """Says nothing, and takes note of its transport."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def __init__(self) -> None:
+        self.scratch = new_scratch()
+        self.transport: Transport | None = None
         self.lost = asyncio.Event()
+
+    def connection_made(self, transport: Transport) -> None:
         self.transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
+
+    def data_received(self, data: bytes) -> None:
+        pass
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.scratch
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self.scratch[:nbytes]))
+
+    def eof_received(self) -> None:
+        pass
+
+    def pause_writing(self) -> None:
+        pass
+
+    def resume_writing(self) -> None:
+        pass
 
 
 @pytest.mark.both_loops
@@ -206,14 +229,14 @@ async def test_connecting_by_name_and_by_address(unused_tcp_port: int) -> None:
     server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     for host in ("localhost", "127.0.0.1"):
-        protocol = Protocol()
-        await Dialer()(Origin("http", host, port), protocol)
-        assert protocol.transport is not None
-        sock = protocol.transport.get_extra_info("socket")
+        silent = Silent()
+        await Dialer()(Origin("http", host, port), silent)
+        assert silent.transport is not None
+        sock = silent.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        protocol.transport.close()
-        await protocol.lost.wait()
+        silent.transport.close()
+        await silent.lost.wait()
     server.close()
     await server.wait_closed()
 
@@ -224,11 +247,11 @@ async def test_connecting_by_an_ipv6_address() -> None:
         server = await asyncio.start_server(lambda r, w: w.close(), "::1", 0)
     except OSError:
         pytest.skip("this machine has no IPv6")
-    protocol = Protocol()
-    await Dialer()(Origin("http", "::1", server.sockets[0].getsockname()[1]), protocol)
-    assert protocol.transport is not None
-    protocol.transport.close()
-    await protocol.lost.wait()
+    silent = Silent()
+    await Dialer()(Origin("http", "::1", server.sockets[0].getsockname()[1]), silent)
+    assert silent.transport is not None
+    silent.transport.close()
+    await silent.lost.wait()
     server.close()
     await server.wait_closed()
 
@@ -237,17 +260,17 @@ async def test_connecting_by_an_ipv6_address() -> None:
 async def test_connecting_to_a_socket_in_the_file_system(tmp_path: Path) -> None:
     path = str(tmp_path / "server.sock")
     server = await asyncio.start_unix_server(lambda r, w: w.close(), path)
-    protocol = Protocol()
-    await Dialer()(Origin("unix", path, 0), protocol)
-    assert protocol.transport is not None
-    protocol.transport.close()
-    await protocol.lost.wait()
+    silent = Silent()
+    await Dialer()(Origin("unix", path, 0), silent)
+    assert silent.transport is not None
+    silent.transport.close()
+    await silent.lost.wait()
     server.close()
     await server.wait_closed()
     before = sockets_open()
     for missing in (path, str(tmp_path / "never.sock")):
         with pytest.raises(UpstreamFailure) as caught:
-            await Dialer()(Origin("unix", missing, 0), Protocol())
+            await Dialer()(Origin("unix", missing, 0), Silent())
         assert str(caught.value) in ("connection refused", "no such file or directory")
     assert sockets_open() == before
 
@@ -267,7 +290,7 @@ async def test_connecting_to_a_socket_in_the_file_system(tmp_path: Path) -> None
 async def test_a_failure_to_connect_is_told_without_an_address(host: str, message: str, unused_tcp_port: int) -> None:
     before = sockets_open()
     with pytest.raises(UpstreamFailure) as caught:
-        await Dialer()(Origin("http", host, unused_tcp_port), Protocol())
+        await Dialer()(Origin("http", host, unused_tcp_port), Silent())
     assert (caught.value.kind, str(caught.value)) == (FailureKind.CONNECT, message)
     assert isinstance(caught.value.__cause__, (OSError, UnicodeError))
     assert sockets_open() == before
@@ -276,7 +299,7 @@ async def test_a_failure_to_connect_is_told_without_an_address(host: str, messag
 @pytest.mark.both_loops
 async def test_cancelled_while_connecting_the_socket_is_closed(full_port: int) -> None:
     before = sockets_open()
-    task = asyncio.ensure_future(Dialer()(Origin("http", "127.0.0.1", full_port), Protocol()))
+    task = asyncio.ensure_future(Dialer()(Origin("http", "127.0.0.1", full_port), Silent()))
     for _ in range(5):
         await asyncio.sleep(0)
     assert sockets_open() == before + 1
@@ -308,7 +331,7 @@ async def test_a_socket_closed_by_the_loop_is_not_closed_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         sock = await race(loop, [(socket.AF_INET, socket.IPPROTO_TCP, ("127.0.0.1", port))])
-        task = asyncio.ensure_future(hand_over(loop, sock, Origin("http", "127.0.0.1", port), Protocol(), None))
+        task = asyncio.ensure_future(hand_over(loop, sock, Origin("http", "127.0.0.1", port), Silent(), None))
         await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -338,7 +361,7 @@ async def test_cancelled_while_shaking_hands_the_socket_is_closed() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     origin = Origin("https", "127.0.0.1", server.sockets[0].getsockname()[1])
-    task = asyncio.ensure_future(Dialer()(origin, Protocol()))
+    task = asyncio.ensure_future(Dialer()(origin, Silent()))
     await accepted.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -358,7 +381,7 @@ async def test_a_server_that_does_not_speak_tls_is_a_failure_to_connect(greeting
 
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
     with pytest.raises(UpstreamFailure) as caught:
-        await Dialer()(Origin("https", "127.0.0.1", server.sockets[0].getsockname()[1]), Protocol())
+        await Dialer()(Origin("https", "127.0.0.1", server.sockets[0].getsockname()[1]), Silent())
     assert caught.value.kind is FailureKind.CONNECT
     assert "127.0.0.1" not in str(caught.value)
     assert str(caught.value).startswith(("TLS handshake failed: ", "connection reset"))

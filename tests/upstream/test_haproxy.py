@@ -10,8 +10,9 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
 from router.upstream.client import HttpUpstream
 from router.upstream.counters import CloseReason
+from tests.certificates import Certificates
 from tests.upstream.asking import fetch, post
-from tests.upstream.conftest import Certificates, Nginx
+from tests.upstream.conftest import Nginx
 
 pytestmark = pytest.mark.both_loops
 

@@ -9,6 +9,7 @@ import pytest
 from router.core.errors import FailureKind, UpstreamFailure
 from router.upstream.client import HttpUpstream
 from router.upstream.counters import CloseReason
+from router.upstream.plug import Receiver
 from tests.upstream.scripted import (
     EOF,
     LAST,
@@ -227,8 +228,8 @@ async def test_more_idle_connections_than_allowed_are_closed_oldest_first() -> N
 @virtual_time
 async def test_a_connection_that_closes_between_opening_and_the_request_is_a_failure_and_no_hang() -> None:
     class HastyNetwork(ScriptedNetwork):
-        async def __call__(self, origin: object, protocol: asyncio.BaseProtocol) -> None:
-            await super().__call__(REQUEST.origin, protocol)
+        async def __call__(self, origin: object, receiver: Receiver) -> None:
+            await super().__call__(REQUEST.origin, receiver)
             self.transports[-1].say(EOF)
             await settle()
 
@@ -244,9 +245,9 @@ async def test_a_connection_that_closes_between_opening_and_the_request_is_a_fai
 @virtual_time
 async def test_a_socket_that_comes_after_everyone_has_left_is_closed() -> None:
     class LateNetwork(ScriptedNetwork):
-        async def __call__(self, origin: object, protocol: asyncio.BaseProtocol) -> None:
+        async def __call__(self, origin: object, receiver: Receiver) -> None:
             loop = asyncio.get_running_loop()
-            loop.call_later(10, lambda: self.transports.append(ScriptedTransport(protocol, [])))
+            loop.call_later(10, lambda: self.transports.append(ScriptedTransport(receiver, [])))
             await loop.create_future()
 
     network = LateNetwork()

@@ -14,6 +14,7 @@ from router.dialects.base import Origin
 from router.upstream.client import HttpUpstream
 from router.upstream.connection import Connection
 from router.upstream.framing import ResponseReader
+from router.upstream.plug import Receiver
 from tests.upstream.scripted import (
     EOF,
     LAST,
@@ -56,10 +57,10 @@ class RandomNetwork(ScriptedNetwork):
         super().__init__()
         self._rng = rng
 
-    async def __call__(self, origin: Origin, protocol: asyncio.BaseProtocol) -> None:
+    async def __call__(self, origin: Origin, receiver: Receiver) -> None:
         await asyncio.sleep(self._rng.choice([0, 0, 0.1, 20]))
         self._connections.append([self._rng.choice(STEPS) for _ in range(5)])
-        await super().__call__(origin, protocol)
+        await super().__call__(origin, receiver)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -8,8 +8,9 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
 from router.upstream.client import HttpUpstream
 from router.upstream.framing import Limits
+from tests.certificates import Certificates
 from tests.upstream.asking import fetch, post
-from tests.upstream.conftest import EVENTS, LARGE, Certificates, Nginx
+from tests.upstream.conftest import EVENTS, LARGE, Nginx
 
 pytestmark = pytest.mark.both_loops
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from router.upstream.plug import Plug, Plugged
+import pytest
+
+from router.upstream.plug import BufferedPlug, Connected, Plug, Plugged, PluggedWithBuffer
 
 
-def test_everything_that_a_loop_calls_is_plugged() -> None:
-    classes = (asyncio.BaseProtocol, asyncio.BufferedProtocol)
-    called = {name for cls in classes for name in vars(cls) if not name.startswith("_")}
-    plugged = {name for name in vars(Plugged) if not name.startswith("_")}
-    assert set(Plug.__slots__) == called == plugged
+def methods(*classes: type) -> set[str]:
+    return {name for cls in classes for name in vars(cls) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("plug", "plugged"), [(Plug, Plugged), (BufferedPlug, PluggedWithBuffer)], ids=["plain", "buffered"]
+)
+def test_everything_that_a_loop_calls_is_plugged(plug: type[Plug | BufferedPlug], plugged: type) -> None:
+    assert set(plug.__slots__) == methods(asyncio.BaseProtocol, *plug.__bases__) == methods(Connected, plugged)

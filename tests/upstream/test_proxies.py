@@ -13,7 +13,8 @@ from router.core.types import TLS
 from router.dialects.base import Origin, WireRequest
 from router.upstream.client import HttpUpstream
 from router.upstream.proxy import Proxies
-from tests.upstream.conftest import Certificates, Nginx
+from tests.certificates import Certificates
+from tests.upstream.conftest import Nginx
 from tests.upstream.scripted import DEPLOYMENT, OK, timing, whole
 
 

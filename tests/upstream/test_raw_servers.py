@@ -16,7 +16,7 @@ from router.core.errors import FailureKind, UpstreamFailure
 from router.core.types import TLS
 from router.dialects.base import Origin, WireRequest
 from router.upstream.client import HttpUpstream
-from tests.upstream.conftest import Certificates
+from tests.certificates import Certificates
 from tests.upstream.scripted import DEPLOYMENT, timing, whole
 
 pytestmark = pytest.mark.both_loops

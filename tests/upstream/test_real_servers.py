@@ -15,8 +15,9 @@ from aiohttp import web
 from router.core.types import TLS
 from router.dialects.base import WireRequest
 from router.upstream.client import HttpUpstream
+from tests.certificates import Certificates
 from tests.upstream.asking import fetch, post
-from tests.upstream.conftest import EVENTS, LARGE, Certificates, Nginx
+from tests.upstream.conftest import EVENTS, LARGE, Nginx
 from tests.upstream.scripted import DEPLOYMENT, Listener, stream_of, timing
 from tests.upstream.test_uploads import Client
 

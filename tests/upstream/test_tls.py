@@ -8,18 +8,19 @@ import re
 import shutil
 import ssl
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from router.config.schema_deployment import DeploymentSettings
 from router.core.errors import UpstreamFailure
 from router.core.types import TLS
-from router.upstream.channel import AHEAD
 from router.upstream.client import HttpUpstream
+from router.upstream.reading import ONE_READ
+from router.upstream.secured import Secured
 from router.upstream.tls import Contexts, tls_context
+from tests.certificates import Certificates
 from tests.upstream.asking import post
-from tests.upstream.conftest import Certificates, Nginx
+from tests.upstream.conftest import Nginx
 from tests.upstream.scripted import Listener, stream_of, timing, whole
 
 ROUTER = Path(__file__).parent.parent.parent / "router"
@@ -178,14 +179,13 @@ async def test_little_is_read_ahead_of_a_stream_that_is_held_back(certificates: 
         before = taken
         await asyncio.sleep(0.1)
     (connection,) = upstream.pool
-    transport = connection._transport
-    assert transport is not None
-    tls: Any = transport
-    ahead = tls.get_read_buffer_size()
+    secured = connection._transport
+    assert isinstance(secured, Secured)
+    ahead = secured._incoming.pending + secured._tls.pending()
     listener = Listener()
     stream.attach(listener)
     assert await listener.end is None
     assert listener.text == event * 1000
     server.close()
     await upstream.close()
-    assert ahead < 2 * AHEAD
+    assert ahead < 2 * ONE_READ
