@@ -26,7 +26,8 @@ loopback (64 KiB): a server sends into a window smaller than its segments five t
 
 class Channel(Reading):
     """What is `Plugged` into the event loop, or into TLS. Where little can be expected it is read freely: all that is
-    there in one call, which is the cheapest way (docs/decisions/0017).
+    there in one call, which is the cheapest way (docs/decisions/0017): a whole reply, which is held whole anyway; a
+    stream from a chunk that came alone on, unless one read has brought much before. `scratch` bounds every other read.
 
     `forward`: the socket leads to a proxy that passes requests on.
     """
@@ -80,27 +81,23 @@ class Channel(Reading):
     # How much one read may bring.
 
     def expect(self, whole: bool) -> None:
-        """A reply begins, a `whole` one or a stream."""
-        self._much = False
+        """A `whole` reply comes now, or a stream."""
         if self._freely != whole:
             self._read_freely(whole)
 
-    def expect_stream(self) -> None:
-        """It has turned out to be one."""
-        if self._freely:
-            self._read_freely(False)
-
     def brought_chunk(self) -> None:
-        """One chunk and nothing else."""
+        """One, alone."""
         if not self._freely and not self._much:
             self._read_freely(True)
 
-    def brought_much(self) -> None:
+    def brought_much(self, whole: bool) -> None:
+        """Of a `whole` reply, or of a stream. The kernel may have grown its window by it, so that streams on this
+        connection are not read freely any more."""
         self._much = True
-        self._read_freely(False)
+        self.expect(whole)
 
     def _read_freely(self, freely: bool) -> None:
-        """Or into `scratch`. TLS is never read freely."""
+        """TLS is never."""
         self._freely = freely
         transport = self._transport
         if transport is not None and not isinstance(transport, Secured):

@@ -89,7 +89,7 @@ class HttpUpstream:
         """Close every connection, failing what is under way, and wait until the sockets are gone."""
         self._closed = True
         self.pool.refuse(_shutting_down())
-        for connection in self.pool:
+        for connection in (*self.pool, *self._open):
             connection.shut_down()
         if self._open:
             if self._all_lost is None:

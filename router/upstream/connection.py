@@ -103,8 +103,11 @@ class Connection(Channel):
             self._reader.drop()
 
     def shut_down(self) -> None:
-        """Close at once, failing the exchange under way."""
-        self._fail(FailureKind.DISCONNECTED, "the router is shutting down", CloseReason.SHUTDOWN)
+        """Close at once, failing the exchange under way; and where it is closed already, wait for nothing."""
+        if self.closed is None:
+            self._fail(FailureKind.DISCONNECTED, "the router is shutting down", CloseReason.SHUTDOWN)
+        elif self._transport is not None:
+            self._transport.abort()
 
     # For the body.
 
@@ -153,7 +156,7 @@ class Connection(Channel):
 
     def data_received(self, data: bytes) -> None:
         if len(data) > ONE_READ:
-            self.brought_much()
+            self.brought_much(whole=self._body is None)
         if not self._busy:
             self._learn()
             self.close(CloseReason.SERVER)
@@ -237,7 +240,7 @@ class Connection(Channel):
             self.close(CloseReason.CANCELLED)
             return None
         self._waiter = None
-        self.expect_stream()
+        self.expect(whole=False)
         reader = self._reader
         body = self._body = Body(self, self._limits.unattached)
         waiter.set_result(UpstreamResponse(reader.status, reader.headers, b"", body))

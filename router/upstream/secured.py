@@ -17,9 +17,6 @@ from router.upstream.tls import Session
 ONE_RECORD: Final = 16384
 """Bytes of content that a record of TLS has at most."""
 
-ONE_PIECE: Final = 65536
-"""Bytes that are encrypted and handed on at once."""
-
 
 class Secured(Reading):
     """What is plugged into the loop, and the transport of who is `plugged` into it.
@@ -29,7 +26,7 @@ class Secured(Reading):
     connection is lost with an `ssl.SSLError`.
     """
 
-    __slots__ = ("_cause", "_incoming", "_loop", "_no_more", "_outgoing", "_over", "_paused", "_plugged", "_socket",
+    __slots__ = ("_cause", "_closed", "_eof", "_incoming", "_loop", "_outgoing", "_paused", "_plugged", "_socket",
                  "_tls")  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, plugged: Receiver, session: Session) -> None:
@@ -39,9 +36,14 @@ class Secured(Reading):
         self._tls, self._incoming, self._outgoing = session
         self._socket: Transport | None = None
         self._paused = False
-        self._no_more = False  # the socket has come to its end
-        self._over = False  # nothing more is told but that the connection is lost
+        self._eof = False  # of the socket
+        self._closed = False  # by whichever side: nothing more is told but that the connection is lost
         self._cause: Exception | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have been read and not been handed on."""
+        return self._incoming.pending + self._tls.pending()
 
     # For the loop.
 
@@ -50,7 +52,7 @@ class Secured(Reading):
         if self._plugged is not None:
             self._plugged.connection_made(self)
         if self._incoming.pending:
-            self._loop.call_soon(self._decrypt)  # came with the end of the handshake
+            self._loop.call_soon(self._go_on)  # it came with the end of the handshake
 
     def data_received(self, data: bytes) -> None:
         self._incoming.write(data)
@@ -58,16 +60,17 @@ class Secured(Reading):
 
     def eof_received(self) -> bool:
         """True: the socket is closed here, once all has been told."""
-        self._no_more = True
+        self._eof = True
         self._incoming.write_eof()
         self._decrypt()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        plugged, self._plugged, self._socket = self._plugged, None, None
-        self._over = True
+        plugged, cause = self._plugged, self._cause or exc
+        self._plugged = self._socket = self._cause = None
+        self._closed = True
         if plugged is not None:
-            plugged.connection_lost(self._cause or exc)
+            plugged.connection_lost(cause)
 
     def pause_writing(self) -> None:
         if self._plugged is not None:
@@ -80,20 +83,20 @@ class Secured(Reading):
     # For who is plugged in.
 
     def write(self, data: bytes) -> None:
-        if self._over:
+        if self._closed:
             return
         try:
-            for start in range(0, len(data), ONE_PIECE):
-                self._tls.write(data[start : start + ONE_PIECE])
+            for start in range(0, len(data), ONE_RECORD):  # what a memory buffer has once held, it keeps room for
+                self._tls.write(data[start : start + ONE_RECORD])
                 self._send()
         except ssl.SSLError as error:
             self._fail(error)
 
     def close(self) -> None:
         """Say goodbye, and wait for none."""
-        if self._over:
+        if self._closed:
             return
-        self._over = True
+        self._closed = True
         try:
             self._tls.unwrap()
         except ssl.SSLError:
@@ -103,7 +106,7 @@ class Secured(Reading):
             self._socket.close()
 
     def abort(self) -> None:
-        self._over = True
+        self._closed = True
         if self._socket is not None:
             self._socket.abort()
 
@@ -114,10 +117,10 @@ class Secured(Reading):
 
     def resume_reading(self) -> None:
         self._paused = False
-        if self._socket is not None and not self._no_more:
+        if self._socket is not None and not self._eof:
             self._socket.resume_reading()
-        if self._incoming.pending or self._tls.pending() or self._no_more:
-            self._loop.call_soon(self._decrypt)
+        if self.waiting or self._eof:
+            self._loop.call_soon(self._go_on)
 
     def get_write_buffer_size(self) -> int:
         return 0 if self._socket is None else self._socket.get_write_buffer_size()
@@ -127,13 +130,21 @@ class Secured(Reading):
             return self._tls
         return None if self._socket is None else self._socket.get_extra_info(name)
 
+    def _go_on(self) -> None:
+        """Where no read leads to it, and the loop would not close what fails."""
+        try:
+            self._decrypt()
+        except Exception as error:
+            self._fail(error)
+            raise
+
     def _decrypt(self) -> None:
         """Hand on what can be read, record by record, while it is wanted."""
         tls, incoming = self._tls, self._incoming
         try:
-            while not self._paused and not self._over:
-                here = incoming.pending or tls.pending()
-                if not here and not self._no_more:
+            while not self._paused and not self._closed:
+                here = tls.pending() or incoming.pending  # the rest of a record before the next one
+                if not here and not self._eof:
                     break
                 data = tls.read(min(here, ONE_RECORD) or 1)
                 if not data:
@@ -146,7 +157,7 @@ class Secured(Reading):
             self._end()
         except ssl.SSLError as error:
             self._fail(error)
-        if not self._over:
+        if not self._closed:
             self._send()
 
     def _send(self) -> None:
@@ -161,5 +172,5 @@ class Secured(Reading):
         self.close()
 
     def _fail(self, error: Exception) -> None:
-        self._cause = error
+        self._cause = error.with_traceback(None)  # which would hold this object
         self.abort()

@@ -18,6 +18,10 @@ from router.upstream.reading import ONE_READ
 Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
+NAMES = 256
+"""Servers whose sessions are kept, the latest new ones: clients may be allowed to name hosts."""
+
+
 class Session(NamedTuple):
     """One connection's TLS, between what has come from the socket and what is to go there."""
 
@@ -33,23 +37,36 @@ class Context(ssl.SSLContext):
     """
 
     _peers: dict[str, ssl.SSLObject]
+    _sessions: dict[str, ssl.SSLSession]
 
     @classmethod
     def for_client(cls) -> Context:
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context._peers = {}
+        context._peers, context._sessions = {}, {}
         return context
 
     def begin(self, name: str) -> Session:
         """A session with the server of that name, before the handshake."""
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        peer = self._peers.get(name)
-        old = None if peer is None else peer.session
+        peer, old = self._peers.get(name), self._sessions.get(name)
+        if peer is not None:
+            old = peer.session
+            if old is not None and (old.has_ticket or peer.version() != "TLSv1.3"):
+                # Not looked at again: up to Python 3.12 each look costs 6 KB for good (CPython's gh-116810).
+                self._sessions[name] = old
+                del self._peers[name]
         return Session(self.wrap_bio(incoming, outgoing, server_hostname=name, session=old), incoming, outgoing)
 
     def verified(self, name: str, tls: ssl.SSLObject) -> None:
-        """The object is kept, not its session: a ticket comes only after the handshake."""
+        """Keep its session for others, where it is a new one: the object at first, since a ticket comes later."""
+        if tls.session_reused:
+            return
+        self._sessions.pop(name, None)
+        self._peers.pop(name, None)
         self._peers[name] = tls
+        for known in (self._peers, self._sessions):
+            if len(known) > NAMES:
+                del known[next(iter(known))]
 
 
 class Contexts:

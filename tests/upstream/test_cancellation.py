@@ -21,6 +21,7 @@ from tests.upstream.scripted import (
     SSE,
     Listener,
     ScriptedNetwork,
+    ScriptedTransport,
     Step,
     armed,
     chunk,
@@ -261,3 +262,31 @@ async def test_a_stream_aborted_before_it_was_attached_never_calls_its_sink() ->
     await settle()
     assert (listener.heard, listener.end.done()) == ([], False)
     clean(network, upstream, 0)
+
+
+class Stuck(ScriptedTransport):
+    """What it has to send before it can close is never taken."""
+
+    def close(self) -> None:
+        self.ending = "closed"
+
+    def abort(self) -> None:
+        self.ending = None
+        super().abort()
+
+
+@virtual_time
+async def test_closing_the_client_waits_for_no_connection_that_was_closed_before() -> None:
+    transports = []
+
+    async def dial(origin: Origin, receiver: Receiver) -> None:
+        transports.append(Stuck(receiver, [[OK]]))
+
+    upstream = HttpUpstream(dial=dial)
+    await upstream.send(REQUEST, timing())
+    for connection in upstream.pool:
+        connection.expired()
+    await settle()
+    assert transports[0].open
+    await upstream.close()
+    assert not transports[0].open

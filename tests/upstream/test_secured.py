@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.core.types import TLS
+from router.dialects.base import Origin
 from router.upstream.client import HttpUpstream
+from router.upstream.connect import Dialer
 from router.upstream.plug import Transport
 from router.upstream.reading import new_scratch
 from router.upstream.secured import ONE_RECORD, Secured
@@ -209,7 +211,7 @@ async def test_what_is_held_back_waits_as_it_came(certificates: Certificates) ->
     wire.reader.pause()
     ciphertext = wire.says(b"x" * 10_000)
     wire.secured.data_received(ciphertext)
-    assert (wire.reader.text, wire.secured._incoming.pending) == (b"", len(ciphertext))
+    assert (wire.reader.text, wire.secured.waiting) == (b"", len(ciphertext))
     wire.reader.resume()
     assert wire.reader.text == b"", "not within the call of who resumes"
     await asyncio.sleep(0)
@@ -262,18 +264,79 @@ async def test_what_comes_with_the_end_of_the_handshake_is_read(certificates: Ce
     assert wire.reader.text == b"early"
 
 
-async def test_it_is_free_once_it_is_closed(certificates: Certificates) -> None:
+@pytest.mark.parametrize("goodbye", [True, False])
+async def test_it_is_free_once_it_is_closed(certificates: Certificates, goodbye: bool) -> None:
     wire = Wire(certificates, Reader())
-    wire.secured.data_received(wire.says(b"text", goodbye=True))
+    await asyncio.sleep(0)
+    wire.secured.data_received(wire.says(b"text", goodbye=goodbye))
+    wire.secured.eof_received()
     wire.secured.connection_lost(None)
-    left = weakref.ref(wire.reader)
+    kinds = (Secured, ssl.MemoryBIO)
+    gc.collect()
     gc.disable()
     try:
+        before = sum(isinstance(item, kinds) for item in gc.get_objects())
+        left = weakref.ref(wire.reader)
         wire.reader.transport = None
+        ends = wire.reader.ends
         del wire
         assert left() is None, "and not when the collector comes"
+        assert sum(isinstance(item, kinds) for item in gc.get_objects()) < before or before == 0
+        assert len(ends) == 2 if goodbye else len(ends) == 1
     finally:
         gc.enable()
+
+
+async def test_a_record_is_handed_on_in_no_more_pieces_than_it_came_in(certificates: Certificates) -> None:
+    for beyond in range(1, 12):
+        wire = Wire(certificates, Reader())
+        await asyncio.sleep(0)
+        first = wire.says(b"x" * ONE_RECORD)
+        text = first + wire.says(b"y" * ONE_RECORD)
+        for piece in (text[: len(first) - 1], text[len(first) - 1 : len(first) + beyond], text[len(first) + beyond :]):
+            wire.secured.data_received(piece)
+        assert wire.reader.text == b"x" * ONE_RECORD + b"y" * ONE_RECORD
+        assert wire.reader.reads <= 4
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("later", [False, True])
+async def test_who_can_not_take_what_it_is_told_loses_the_connection(certificates: Certificates, later: bool) -> None:
+    """A mistake of ours, and the worst would be a stream that goes on without what was lost."""
+
+    class Broken(Reader):
+        def data_received(self, data: bytes) -> None:
+            raise LookupError("a mistake")
+
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
+    loop, complaints = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda loop, context: complaints.append(context["exception"]))
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"text")
+        try:
+            await reader.read()
+        except ConnectionError:
+            pass
+        gone.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=server_side)
+    origin = Origin("https", "localhost", server.sockets[0].getsockname()[1], TLS(certificates.path("ca.pem")))
+    broken = Broken()
+    await Dialer()(origin, broken)
+    if later:
+        broken.pause()
+        await asyncio.sleep(0.1)
+        broken.resume()
+    async with asyncio.timeout(10):
+        await gone.wait()
+        while not broken.ends:  # noqa: ASYNC110 - the loop tells nobody else
+            await asyncio.sleep(0.001)
+    assert [type(complaint) for complaint in complaints] == [LookupError]
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")

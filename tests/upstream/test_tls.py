@@ -8,6 +8,7 @@ import re
 import shutil
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,33 @@ async def test_what_was_not_verified_is_never_resumed(nginx: Nginx, certificates
             with pytest.raises(UpstreamFailure, match="certificate not accepted"):
                 await upstream.send(post(nginx.ports[name], "/small", host="localhost", tls=tls), timing(20))
     await upstream.close()
+
+
+async def test_of_each_full_handshake_the_session_is_looked_at_once(
+    nginx: Nginx, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to Python 3.12 each look is never freed."""
+    looks = 0
+    session: Any = vars(ssl.SSLObject)["session"]
+
+    def look(tls: ssl.SSLObject) -> Any:
+        nonlocal looks
+        looks += 1
+        return session.fget(tls)
+
+    monkeypatch.setattr(ssl.SSLObject, "session", property(look, session.fset))
+    upstream = HttpUpstream()
+    seen = [await ask_on_a_new_connection(upstream, nginx.ports["tls"], certificates.trusting) for _ in range(9)]
+    assert (seen, looks) == ([False] + [True] * 8, 1)
+    await upstream.close()
+
+
+def test_sessions_are_kept_of_so_many_servers(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("router.upstream.tls.NAMES", 3)
+    context = tls_context(certificates.trusting)
+    for number in range(9):
+        context.verified(f"host-{number}", context.begin(f"host-{number}").tls)
+    assert list(context._peers) == ["host-6", "host-7", "host-8"]
 
 
 def replace(path: Path, source: str, seconds: int) -> None:
@@ -181,7 +209,7 @@ async def test_little_is_read_ahead_of_a_stream_that_is_held_back(certificates: 
     (connection,) = upstream.pool
     secured = connection._transport
     assert isinstance(secured, Secured)
-    ahead = secured._incoming.pending + secured._tls.pending()
+    ahead = secured.waiting
     listener = Listener()
     stream.attach(listener)
     assert await listener.end is None
